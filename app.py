@@ -1,0 +1,79 @@
+"""Home: what this is, what is in the bank, where to start."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.common.data import audit_table
+from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
+from t2v_core.figures.choice import audit_chart
+from t2v_core.probe.weights import preferred
+
+RULES = {
+    "chance": "any expert, at random",
+    "generic": "the network before any fine-tuning",
+    "static": "always the expert that was best on the other tasks, without looking at the task",
+    "asymmetric": "nearest task, with credit for complex sources (the default)",
+    "symmetric": "nearest task in the task space",
+    "domain": "most similar-looking images, labels ignored",
+}
+TITLES = {
+    "twin": "Same classes, new images",
+    "mixed": "Mixed classes",
+    "attribute": "Same images, new labels",
+}
+
+bank = open_page(
+    "Which expert should I start from?",
+    "You have a folder of images. This finds the pre-trained network whose task is closest to yours, "
+    "and says how certain that is.",
+)
+counts = bank.counts()
+
+left, middle, right = st.columns(3)
+with left.container(border=True, height="stretch"):
+    st.subheader("Get an expert")
+    st.write("Drop a folder or zip of labelled images. About a minute later you hold a ranked list and a download.")
+    st.page_link(EXPERT, label="Start with your images", icon="🎯")
+with middle.container(border=True, height="stretch"):
+    st.subheader("See the task space")
+    st.write("Every task is a point; near points ask the same of a network. Find out what yours would sit next to.")
+    st.page_link(MAP, label="Open the task map", icon="🗺️")
+with right.container(border=True, height="stretch"):
+    st.subheader("Look into the bank")
+    st.write(f"{counts['tasks']} tasks, {counts['experts']} experts, {counts['errors']:,} measured errors, and your jobs.")
+    st.page_link(BANK, label="Open the bank", icon="🗄️")
+
+active = [job for job in jobs(bank).list() if job.active]
+if active:
+    st.info(f"{len(active)} job is running: {active[0].title}." if len(active) == 1 else f"{len(active)} jobs are running.")
+    st.page_link(EXPERT, label="Watch it", icon="⏳", query_params={"job": active[0].id})
+
+if not counts["tasks"]:
+    st.info(
+        "The bank is empty. Build the demo bank with `python -m t2v_core bank build cifar100 --data …`, "
+        "import one on the Bank page, or embed your own folders."
+    )
+    st.stop()
+
+st.subheader("How good is the choice? Measured in this bank")
+table = audit_table(bank)
+if table.empty:
+    st.info("The bank holds no measured errors yet, so no rule of choice can be judged here.")
+else:
+    st.write(
+        "For each target task, the error of the expert that a rule picks, compared with the best expert there is: "
+        "0 % means the best was picked, +70 % that the error is 1.7 times as large. Bars: 95 % interval over tasks."
+    )
+    st.plotly_chart(audit_chart(table, TITLES), key="audit", alt="Relative error increase of every rule of choice")
+    with st.expander("What the rules mean, and all numbers"):
+        st.markdown("\n".join(f"- **{rule}**: {text}" for rule, text in RULES.items()))
+        shown = table.rename(columns={"optimum": "best error %", "mean": "increase %", "low": "from %", "high": "to %"})
+        st.dataframe(shown.round(1), hide_index=True)
+        st.download_button("Download as CSV", table.to_csv(index=False), "audit.csv", "text/csv")
+
+probes = list(bank.probes().values())
+if probes:
+    name, why = preferred()
+    in_use = f"This bank was embedded by **{probes[0].title}**, so uploads are embedded by it too."
+    st.caption(f"{in_use} {why if name != probes[0].id else ''}")

@@ -1,0 +1,58 @@
+"""The frame of a page: configuration, heading, the bank. Every page calls it, as each can be opened by itself."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from t2v_core.bank.bank import Bank, default_location
+from t2v_core.errors import InputError
+from t2v_core.jobs.store import JobStore
+
+STYLE = """
+<style>
+  .block-container {padding-top: 2.6rem; max-width: 1500px;}
+  h1 {padding-top: 0; margin-bottom: .1rem;}
+  .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
+</style>
+"""
+
+START, MAP, EXPERT, BANK = "app.py", "pages/1_Task_map.py", "pages/2_Get_an_expert.py", "pages/3_Bank.py"
+
+
+def open_page(title: str, question: str) -> Bank:
+    """Configure the page, draw its heading, and give the bank.
+
+    Args:
+        title: of the page.
+        question: what the page answers, in one sentence.
+    """
+    st.set_page_config(page_title=f"{title} · Task2Vec", page_icon="🧭", layout="wide")
+    st.html(STYLE)
+    st.title(title)
+    st.html(f'<div class="question">{question}</div>')
+    try:
+        return _bank(default_location())
+    except InputError as error:
+        st.error(f"{_sentence(error)} Set T2V_BANK to another folder and start again.")
+        st.stop()
+
+
+@st.cache_resource(show_spinner="Opening the bank …")
+def _bank(location: str) -> Bank:
+    return Bank(location, demo=True)
+
+
+def jobs(bank: Bank) -> JobStore:
+    """The bank's jobs."""
+    return JobStore(bank)
+
+
+def show_error(error: InputError) -> None:
+    """An input error as a sentence."""
+    st.error(_sentence(error))
+
+
+def _sentence(error: InputError) -> str:
+    text = str(error).strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,5 @@
+"""``python -m t2v_core``."""
+
+from t2v_core.cli import main
+
+raise SystemExit(main())

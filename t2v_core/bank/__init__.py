@@ -1,0 +1,1 @@
+"""The bank: everything that lasts (tasks, embeddings, experts, errors, jobs)."""

@@ -1,0 +1,341 @@
+"""Reading and writing a bank: SQLAlchemy over SQLite in one folder, or any database URL for a team."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from t2v_core.bank import schema
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, pack_digests, task_from_row
+from t2v_core.embedding.record import Embedding
+from t2v_core.errors import InputError
+from t2v_core.probe.record import ProbeInfo
+from t2v_core.task.record import InputSpec
+
+DEMO = Path(__file__).with_name("demo")
+"""The demo bank that ships with the program: read-only, copied into place on a first start."""
+
+DATABASE = "bank.sqlite"
+
+
+def default_location() -> str:
+    """The bank in use when none is named: ``T2V_BANK``, else ``bank`` in the working directory."""
+    return os.environ.get("T2V_BANK", "bank")
+
+
+class Bank:
+    """Tasks, embeddings, experts, errors and jobs.
+
+    Every write is one transaction; with SQLite in write-ahead mode readers never wait.
+
+    Attributes:
+        location: what it was opened by.
+        files: folder of everything that is no table: expert weights, job files.
+        engine: the database.
+    """
+
+    def __init__(self, location: str | Path, *, demo: bool = False) -> None:
+        """Open a bank, creating it where there is none.
+
+        Args:
+            location: a folder, or a SQLAlchemy URL (its files then lie in ``T2V_FILES``, by default
+                ``bank_files`` in the working directory).
+            demo: fill a new folder with the demo bank.
+
+        Raises:
+            InputError: the place cannot be used as a bank.
+        """
+        self.location = str(location)
+        try:
+            if "://" in self.location:
+                self.files = Path(os.environ.get("T2V_FILES", "bank_files"))
+                self.files.mkdir(parents=True, exist_ok=True)
+                self.engine = create_engine(self.location)
+            else:
+                self.files = Path(location)
+                if demo and not (self.files / DATABASE).exists() and (DEMO / DATABASE).exists():
+                    _copy_demo(self.files)
+                self.files.mkdir(parents=True, exist_ok=True)
+                self.engine = _sqlite(self.files / DATABASE)
+            schema.prepare(self.engine, self.location)
+        except (OSError, SQLAlchemyError) as error:
+            raise InputError(
+                f"cannot open a bank at {self.location!r}: {_first_line(error)}; choose another place"
+            ) from error
+
+    @property
+    def weights(self) -> Path:
+        """Folder of the experts' weights."""
+        return self.files / "weights"
+
+    def version(self) -> int:
+        """A number that grows with every change of tasks, embeddings, experts or errors: a cache key."""
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(schema.changes.c.count)).scalar_one())
+
+    # ---- tasks and embeddings -------------------------------------------------------------------
+
+    def save_task(
+        self,
+        record: TaskRecord,
+        digests: Iterable[str] | NDArray[np.uint64],
+        embeddings: Iterable[Embedding],
+        info: ProbeInfo,
+    ) -> None:
+        """Write a task with its embeddings, replacing one of the same id.
+
+        Args:
+            record: the task; ``image_set`` is set here from ``digests``.
+            digests: SHA-256 of every training image, or their packed first 64 bits.
+            embeddings: its vectors, all by ``info``'s probe.
+            info: the probe.
+        """
+        packed = (digests if isinstance(digests, np.ndarray) else pack_digests(list(digests))).astype("<u8").tobytes()
+        key = hashlib.sha256(packed).hexdigest()
+        row = asdict(record) | {"image_set": key, "created": record.created or time.time()}
+        with self._change() as connection:
+            _upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
+            _upsert(connection, schema.image_set, {"id": key, "digests": packed})
+            _upsert(connection, schema.task, row)
+            for embedding in embeddings:
+                _upsert(connection, schema.embedding, embedding_row(record.id, embedding))
+
+    def delete_task(self, task_id: str) -> None:
+        """Remove a task with its embeddings and errors.
+
+        Raises:
+            InputError: there is no such task, or an expert was trained on it.
+        """
+        experts = [e.name for e in self.experts() if e.task_id == task_id]
+        if experts:
+            raise InputError(f"task {task_id!r} is what expert {experts[0]!r} was trained on; it cannot be removed")
+        with self._change() as connection:
+            connection.execute(delete(schema.embedding).where(schema.embedding.c.task_id == task_id))
+            connection.execute(delete(schema.error).where(schema.error.c.task_id == task_id))
+            if not connection.execute(delete(schema.task).where(schema.task.c.id == task_id)).rowcount:
+                raise InputError(f"there is no task {task_id!r} in the bank at {self.location}")
+
+    def tasks(self) -> list[TaskRecord]:
+        """All tasks, in the order of their ids."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.task).order_by(schema.task.c.id)).mappings()
+            return [task_from_row(dict(row)) for row in rows]
+
+    def embeddings(self, method: str, weights_hash: str | None = None) -> dict[str, Embedding]:
+        """Embeddings by task id, of one method and (where given) one probe."""
+        query = select(schema.embedding).where(schema.embedding.c.method == method)
+        if weights_hash is not None:
+            query = query.where(schema.embedding.c.weights_hash == weights_hash)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(schema.embedding.c.task_id)).mappings()
+            return {r["task_id"]: embedding_from_row(dict(r)) for r in rows}
+
+    def all_embeddings(self) -> list[tuple[str, Embedding]]:
+        """Every embedding with its task's id, of whatever method and probe."""
+        query = select(schema.embedding).order_by(schema.embedding.c.task_id, schema.embedding.c.space)
+        with self.engine.connect() as connection:
+            return [(r["task_id"], embedding_from_row(dict(r))) for r in connection.execute(query).mappings()]
+
+    def probes(self) -> dict[str, ProbeInfo]:
+        """Probes that the bank's embeddings stem from, by weights hash."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.probe)).mappings()
+            return {r["weights_hash"]: probe_from_json(r["info"]) for r in rows}
+
+    def image_sets(self) -> dict[str, NDArray[np.uint64]]:
+        """Sorted 64-bit digests of the training images behind each image set."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.image_set)).mappings()
+            return {r["id"]: np.frombuffer(r["digests"], "<u8") for r in rows}
+
+    # ---- experts and errors ---------------------------------------------------------------------
+
+    def save_expert(self, record: ExpertRecord) -> None:
+        """Write an expert whose weights already lie in ``weights``."""
+        with self._change() as connection:
+            _upsert(connection, schema.expert, asdict(record) | {"created": record.created or time.time()})
+
+    def experts(self) -> list[ExpertRecord]:
+        """All experts, in the order of their ids."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.expert).order_by(schema.expert.c.id)).mappings()
+            return [ExpertRecord(**r) for r in rows]
+
+    def save_errors(self, entries: Iterable[ErrorEntry]) -> None:
+        """Write cells of the error matrix."""
+        with self._change() as connection:
+            for entry in entries:
+                _upsert(connection, schema.error, asdict(entry))
+
+    def error_entries(self) -> list[ErrorEntry]:
+        """Every measured cell of the error matrix."""
+        with self.engine.connect() as connection:
+            return [ErrorEntry(**row) for row in connection.execute(select(schema.error)).mappings()]
+
+    def errors(self) -> pd.DataFrame:
+        """The error matrix in %, tasks by experts; NaN where a cell was not measured."""
+        cells = [(e.task_id, e.expert_id, e.error) for e in self.error_entries()]
+        frame = pd.DataFrame(cells, columns=["task", "expert", "error"])
+        return frame.pivot(index="task", columns="expert", values="error")
+
+    # ---- derived arrays and facts ---------------------------------------------------------------
+
+    def derived(self, key: str) -> NDArray | None:
+        """An array computed earlier from bank contents that ``key`` identifies, or None."""
+        with self.engine.connect() as connection:
+            value = connection.execute(select(schema.derived.c.value).where(schema.derived.c.key == key)).scalar()
+        return None if value is None else np.load(io.BytesIO(value), allow_pickle=False)
+
+    def keep_derived(self, key: str, array: NDArray) -> None:
+        """Keep a computed array under a key that identifies all it was computed from."""
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        with self.engine.begin() as connection:
+            _upsert(connection, schema.derived, {"key": key, "value": buffer.getvalue()})
+
+    def facts(self) -> dict[str, object]:
+        """What was recorded when the bank was built: command, seeds, versions, times."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.meta)).mappings()
+            return {r["key"]: r["value"] for r in rows if r["key"] != "schema"}
+
+    def record_fact(self, key: str, value: object) -> None:
+        """Record something about the bank as a whole."""
+        with self.engine.begin() as connection:
+            _upsert(connection, schema.meta, {"key": key, "value": value})
+
+    def counts(self) -> dict[str, int]:
+        """Number of tasks, embeddings, experts and error entries."""
+        tables = {
+            "tasks": schema.task,
+            "embeddings": schema.embedding,
+            "experts": schema.expert,
+            "errors": schema.error,
+        }
+        with self.engine.connect() as connection:
+            return {
+                name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                for name, table in tables.items()
+            }
+
+    def close(self) -> None:
+        """Let go of the database; with SQLite, fold the write-ahead log back into its one file."""
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+        self.engine.dispose()
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
+        """A transaction that also raises the bank's version."""
+        with self.engine.begin() as connection:
+            # Written first: SQLite takes its write lock here, waiting for others, before anything is read.
+            connection.execute(update(schema.changes).values(count=schema.changes.c.count + 1))
+            yield connection
+
+
+def _sqlite(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: object, _record: object) -> None:
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return engine
+
+
+def _copy_demo(target: Path) -> None:
+    """Put the demo bank at ``target``; the database comes last, so that a broken copy is not mistaken for a bank."""
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(DEMO / "weights", target / "weights", dirs_exist_ok=True)
+    temporary = target / f".{DATABASE}.{os.getpid()}"
+    shutil.copyfile(DEMO / DATABASE, temporary)
+    temporary.replace(target / DATABASE)
+
+
+def _upsert(connection: Connection, table: object, row: dict[str, object]) -> None:
+    """Insert a row or replace the one with the same primary key, on any database."""
+    keys = [column.name for column in table.primary_key.columns]  # type: ignore[attr-defined]
+    match = [table.c[key] == row[key] for key in keys]  # type: ignore[attr-defined]
+    rest = {key: value for key, value in row.items() if key not in keys}
+    exists = connection.execute(select(table.c[keys[0]]).where(*match)).first()  # type: ignore[attr-defined]
+    if exists is None:
+        connection.execute(insert(table).values(**row))  # type: ignore[arg-type]
+    elif rest:
+        connection.execute(update(table).where(*match).values(**rest))  # type: ignore[arg-type]
+
+
+def embedding_row(task_id: str, e: Embedding) -> dict[str, Any]:
+    """An embedding as a row of its table."""
+    # Chunk means are kept as float16 ratios to the vector: three digits suffice for a spread.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(e.vector != 0, e.chunk_means / e.vector, 0)
+    return {
+        "task_id": task_id,
+        "space": e.space,
+        "method": e.method,
+        "probe_id": e.probe_id,
+        "weights_hash": e.weights_hash,
+        "settings": e.settings,
+        "samples": e.samples,
+        "vector": e.vector.astype("<f4").tobytes(),
+        "chunk_ratios": np.clip(ratios, -6e4, 6e4).astype("<f2").tobytes(),
+        "chunk_weights": e.chunk_weights.astype("<f8").tobytes(),
+        "seconds": e.seconds,
+        "device": e.device,
+        "facts": e.facts,
+    }
+
+
+def embedding_from_row(row: dict[str, Any]) -> Embedding:
+    """The embedding behind a row of its table."""
+    vector = np.frombuffer(row["vector"], "<f4")
+    ratios = np.frombuffer(row["chunk_ratios"], "<f2").reshape(-1, len(vector)).astype(np.float32)
+    return Embedding(
+        vector=vector,
+        method=row["method"],
+        probe_id=row["probe_id"],
+        weights_hash=row["weights_hash"],
+        settings=row["settings"],
+        samples=row["samples"],
+        chunk_means=ratios * vector,
+        chunk_weights=np.frombuffer(row["chunk_weights"], "<f8"),
+        seconds=row["seconds"],
+        device=row["device"],
+        facts=row["facts"],
+    )
+
+
+def probe_from_json(info: dict[str, Any]) -> ProbeInfo:
+    """A probe's record as it stands in the bank."""
+    spec = InputSpec(**{**info["spec"], "mean": tuple(info["spec"]["mean"]), "std": tuple(info["spec"]["std"])})
+    layers = tuple((name, count) for name, count in info["layers"])
+    return ProbeInfo(**{**info, "spec": spec, "layers": layers, "prior_precision": tuple(info["prior_precision"])})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def content_key(*parts: object) -> str:
+    """A key for ``derived``: the SHA-256 of the JSON of all that a result depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""What the bank knows of tasks, experts and errors: plain frozen records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """A task as the bank keeps it; its images are not in the bank.
+
+    Attributes:
+        id: stable identifier.
+        name: what a person calls it.
+        kind: role in its meta-task (``"large"``, ``"twin"``, ``"mixed"``, ``"attribute"``, ``"upload"``, ...).
+        origin: data set it stems from.
+        classes: class names.
+        counts: images a class, both splits.
+        taxonomy: path from coarse to fine.
+        held_out: images kept for testing.
+        content_hash: identity of images and labels.
+        image_set: identity of the set of training images.
+        created: seconds since the epoch.
+    """
+
+    id: str
+    name: str
+    kind: str
+    origin: str
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    taxonomy: tuple[str, ...]
+    held_out: int
+    content_hash: str
+    image_set: str
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class ExpertRecord:
+    """A feature extractor.
+
+    Attributes:
+        id: stable identifier.
+        name: what a person calls it.
+        architecture: ``"small-resnet"`` or a torchvision model name.
+        weights_file: file name inside the bank's weights folder.
+        weights_sha256: checksum of that file.
+        task_id: the task it was trained on; None where it is unknown or not in the bank.
+        training: how it was trained (settings, seconds, loss, seed).
+        created: seconds since the epoch.
+    """
+
+    id: str
+    name: str
+    architecture: str
+    weights_file: str
+    weights_sha256: str
+    task_id: str | None
+    training: dict[str, object] = field(default_factory=dict)
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class ErrorEntry:
+    """One cell of the error matrix.
+
+    Attributes:
+        task_id, expert_id: the cell.
+        error: balanced test error of a linear head on the expert's frozen features, in %.
+        n: test images.
+        protocol: how it was measured.
+    """
+
+    task_id: str
+    expert_id: str
+    error: float
+    n: int
+    protocol: str
+
+
+def pack_digests(digests: list[str] | tuple[str, ...]) -> NDArray[np.uint64]:
+    """Sorted unique first 64 bits of hex digests: enough to tell images apart, a quarter of the size."""
+    return np.unique(np.array([int(d[:16], 16) for d in digests], dtype=np.uint64))
+
+
+def task_from_row(row: dict[str, Any]) -> TaskRecord:
+    """A task's record from JSON or a table row, where tuples have become lists."""
+    lists = {name: tuple(row[name]) for name in ("classes", "counts", "taxonomy")}
+    return TaskRecord(**(row | lists))

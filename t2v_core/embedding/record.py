@@ -1,0 +1,75 @@
+"""The Embedding record: a task's vector with everything needed to compare, repeat and doubt it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+TASK2VEC = "montecarlo"
+DOMAIN = "domain"
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """One task embedded by one probe with one method.
+
+    Attributes:
+        vector: ``[D]`` float32; for Task2Vec the Fisher diagonal per filter, for the domain embedding
+            the mean feature.
+        method: ``"montecarlo"``, ``"domain"``, ...
+        probe_id: the probe's registry name.
+        weights_hash: hash of the probe's weights.
+        settings: every option that determined the vector.
+        samples: number N of images used.
+        chunk_means: ``[C, D]`` float32, the same quantity on C disjoint chunks of the samples.
+        chunk_weights: ``[C]`` weight of each chunk, summing to 1; ``chunk_weights @ chunk_means`` is
+            ``vector``.
+        seconds: wall time it took.
+        device: where it was computed.
+    """
+
+    vector: NDArray[np.float32]
+    method: str
+    probe_id: str
+    weights_hash: str
+    settings: dict[str, object]
+    samples: int
+    chunk_means: NDArray[np.float32]
+    chunk_weights: NDArray[np.float64]
+    seconds: float = 0.0
+    device: str = "cpu"
+    facts: dict[str, float] = field(default_factory=dict)
+    """Measurements made on the way, such as the head's validation accuracy."""
+
+    @property
+    def space(self) -> str:
+        """Identifies what the vector may be compared with: same method, settings and probe weights."""
+        key = json.dumps([self.method, self.weights_hash, self.settings], sort_keys=True)
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+    def bootstrap(self, rounds: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Vectors ``[rounds, D]`` as they might have come out with other samples of the same task.
+
+        Chunks are drawn with replacement and averaged by weight.
+        """
+        count = len(self.chunk_weights)
+        drawn = rng.integers(0, count, (rounds, count))
+        times = np.zeros((rounds, count))
+        np.add.at(times, (np.arange(rounds)[:, None], drawn), 1)
+        weights = times * self.chunk_weights
+        weights /= weights.sum(1, keepdims=True)
+        return (weights @ self.chunk_means).astype(np.float32)
+
+    @property
+    def relative_error(self) -> float:
+        """Standard error of the vector over its norm, estimated from the chunks; NaN for a single chunk."""
+        count = len(self.chunk_weights)
+        if count < 2:
+            return float("nan")
+        deviation = self.chunk_means - self.vector
+        variance = (self.chunk_weights**2 @ deviation**2) * count / (count - 1)
+        return float(np.sqrt(variance.sum()) / np.linalg.norm(self.vector))

@@ -1,0 +1,134 @@
+"""Task2Vec: Task + Probe -> Fisher embedding, with the domain embedding beside it for free."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
+from t2v_core.errors import InputError
+from t2v_core.fisher.montecarlo import assign_chunks, montecarlo_fisher
+from t2v_core.probe.heads import Head, class_weights, fit_heads
+from t2v_core.probe.probe import Probe
+from t2v_core.task.record import DecodedTask, Progress
+
+
+@dataclass(frozen=True)
+class Task2VecSettings:
+    """Options of the embedding; they are part of its record.
+
+    Attributes:
+        draws: labels drawn from the model for each sample.
+        chunks: disjoint parts whose means give the spread.
+        seed: of the validation split, the drawn labels and the chunks.
+    """
+
+    draws: int = 1
+    chunks: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TaskEmbeddings:
+    """What embedding a task yields.
+
+    Attributes:
+        fisher: the Task2Vec embedding.
+        domain: the mean feature.
+        head: the head fitted on the probe's features.
+    """
+
+    fisher: Embedding
+    domain: Embedding
+    head: Head
+
+
+def embed_task(
+    decoded: DecodedTask,
+    probe: Probe,
+    settings: Task2VecSettings | None = None,
+    *,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> TaskEmbeddings:
+    """Embed a labelled task (T2V section 3.1): features, head, Fisher diagonal of the probe's filters.
+
+    Args:
+        decoded: the task; its held-out images are not used.
+        probe: the frozen network.
+        settings: options.
+        batch_size: images a pass.
+        progress: called with stages "features" and "Fisher".
+
+    Raises:
+        InputError: fewer than two classes, or all images are one and the same to the probe.
+    """
+    settings = settings or Task2VecSettings()
+    rows = np.flatnonzero(~decoded.task.held_out)
+    pixels, labels = decoded.pixels[rows], decoded.task.labels[rows]
+    classes, labels = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"task {decoded.task.name!r} has one class; labels carry information only from two on")
+    begin = time.perf_counter()
+    z = probe.features(pixels, progress=progress)
+    features_done = time.perf_counter()
+    if float(z.std(0).max()) == 0:
+        raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
+    (head,) = fit_heads(z[None], labels, len(classes), settings.seed)
+    fisher = montecarlo_fisher(
+        probe,
+        head,
+        pixels,
+        labels,
+        draws=settings.draws,
+        chunks=settings.chunks,
+        seed=settings.seed,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    end = time.perf_counter()
+    chunk = assign_chunks(labels, settings.chunks, settings.seed)
+    share = np.zeros((len(fisher.weights), len(labels)))
+    share[chunk, np.arange(len(labels))] = class_weights(labels, len(classes))
+    common = {"probe_id": probe.info.id, "weights_hash": probe.info.weights_hash, "samples": len(labels)}
+    facts = {"validation_accuracy": head.validation_accuracy, "validation_size": head.validation_size}
+    return TaskEmbeddings(
+        _embedding(fisher.sums, fisher.weights, TASK2VEC, asdict(settings), end - begin, facts, probe, common),
+        _embedding(
+            share @ z.double().cpu().numpy(),
+            fisher.weights,
+            DOMAIN,
+            {"chunks": settings.chunks, "seed": settings.seed},
+            features_done - begin,
+            {},
+            probe,
+            common,
+        ),
+        head,
+    )
+
+
+def _embedding(
+    sums: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    method: str,
+    settings: dict[str, object],
+    seconds: float,
+    facts: dict[str, float],
+    probe: Probe,
+    common: dict,
+) -> Embedding:
+    return Embedding(
+        vector=(sums.sum(0) / weights.sum()).astype(np.float32),
+        method=method,
+        settings=settings,
+        chunk_means=(sums / weights[:, None]).astype(np.float32),
+        chunk_weights=weights / weights.sum(),
+        seconds=seconds,
+        device=str(probe.device),
+        facts=facts,
+        **common,
+    )

@@ -1,0 +1,9 @@
+"""The two ways work ends early, told apart so that every front end reports them alike."""
+
+
+class InputError(ValueError):
+    """What the person gave is at fault. The message is one sentence: what is wrong, where, what to do."""
+
+
+class Cancelled(Exception):  # noqa: N818 - no error: the person asked for it
+    """The person asked for the work to stop; nothing is wrong."""

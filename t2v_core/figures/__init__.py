@@ -1,0 +1,1 @@
+"""Figures: arrays and labels in, Plotly figures out; one theme."""

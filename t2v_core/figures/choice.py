@@ -1,0 +1,124 @@
+"""Pictures of a choice of experts: the ranking with its spread, heads fitted on an upload, and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+
+RULE_COLOURS = {
+    "chance": OTHER_COLOUR,
+    "generic": OTHER_COLOUR,
+    "static": "#5F6368",
+    "domain": PALETTE[1],
+    "symmetric": PALETTE[0],
+    "asymmetric": PALETTE[2],
+}
+ROW = 34
+
+
+def ranking_chart(rows: Sequence[dict]) -> go.Figure:
+    """Distance of each expert's task with twice its bootstrap spread, nearest on top.
+
+    Args:
+        rows: of a recommendation's ``ranking``: ``name, distance, spread, p_first``.
+    """
+    names = [f"{r['rank']}. {r['name']}" for r in rows][::-1]
+    rows = list(rows)[::-1]
+    figure = go.Figure(
+        go.Scatter(
+            x=[r["distance"] for r in rows],
+            y=names,
+            mode="markers",
+            marker={"size": 12, "color": ACCENT},
+            error_x={"array": [2 * r["spread"] for r in rows], "color": ACCENT, "thickness": 1.5},
+            customdata=[[r["p_first"], r["p_top3"]] for r in rows],
+            hovertemplate="<b>%{y}</b><br>distance %{x:.4f}<br>first in %{customdata[0]:.0%}, "
+            "among the first three in %{customdata[1]:.0%} of cases<extra></extra>",
+        )
+    )
+    figure.update_layout(template=TEMPLATE, height=90 + ROW * len(rows), showlegend=False)
+    figure.update_xaxes(title="distance to your task (smaller is better; bars: ± 2 standard deviations)")
+    return figure
+
+
+def fitted_chart(rows: Sequence[dict], generic: dict | None) -> go.Figure:
+    """Accuracy of a head fitted on each expert's features, with 95 % intervals, best on top.
+
+    Args:
+        rows: of a recommendation's ``ranking`` with a ``fitted`` part.
+        generic: the generic expert's ``fitted`` part, drawn as a line across.
+    """
+    rows = sorted((r for r in rows if r["fitted"]), key=lambda r: r["fitted"]["accuracy"])
+    found = [r["fitted"] for r in rows]
+    figure = go.Figure(
+        go.Scatter(
+            x=[100 * f["accuracy"] for f in found],
+            y=[f"{r['rank']}. {r['name']}" for r in rows],
+            mode="markers",
+            marker={"size": 12, "color": PALETTE[2]},
+            error_x={
+                "array": [100 * (f["high"] - f["accuracy"]) for f in found],
+                "arrayminus": [100 * (f["accuracy"] - f["low"]) for f in found],
+                "color": PALETTE[2],
+                "thickness": 1.5,
+            },
+            hovertemplate="<b>%{y}</b><br>%{x:.1f} % correct<extra></extra>",
+        )
+    )
+    if generic:
+        figure.add_vline(
+            x=100 * generic["accuracy"],
+            line={"color": "#5F6368", "dash": "dash"},
+            annotation={"text": f"generic {generic['accuracy']:.1%}", "yanchor": "bottom", "font": {"size": 13}},
+            annotation_position="top",
+        )
+    figure.update_layout(template=TEMPLATE, height=100 + ROW * len(rows), showlegend=False)
+    figure.update_xaxes(title="% of your images classified correctly (bars: 95 % interval)")
+    return figure
+
+
+def audit_chart(audit: pd.DataFrame, titles: dict[str, str]) -> go.Figure:
+    """Mean relative error increase of every rule with its interval, one panel a kind of target.
+
+    Args:
+        audit: columns ``kind, rule, tasks, mean, low, high``.
+        titles: a heading for each kind.
+    """
+    from plotly.subplots import make_subplots
+
+    kinds = [k for k in titles if k in set(audit["kind"])]
+    figure = make_subplots(
+        cols=max(1, len(kinds)),
+        rows=1,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        subplot_titles=[titles[k] for k in kinds],
+    )
+    for column, kind in enumerate(kinds, start=1):
+        part = audit[audit["kind"] == kind][::-1]
+        colours = [RULE_COLOURS.get(rule, ACCENT) for rule in part["rule"]]
+        figure.add_trace(
+            go.Bar(
+                x=part["mean"],
+                y=part["rule"],
+                orientation="h",
+                marker={"color": colours},
+                error_x={
+                    "array": part["high"] - part["mean"],
+                    "arrayminus": part["mean"] - part["low"],
+                    "color": "#3C4043",
+                    "thickness": 1.5,
+                },
+                hovertemplate="%{y}: +%{x:.1f} %<extra></extra>",
+            ),
+            row=1,
+            col=column,
+        )
+        figure.update_xaxes(ticksuffix=" %", row=1, col=column)
+    figure.update_layout(template=TEMPLATE, height=300, showlegend=False, margin={"t": 40})
+    figure.update_annotations(font={"size": 14})
+    return figure

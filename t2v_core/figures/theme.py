@@ -1,0 +1,58 @@
+"""One look for every figure: colours that colour-blind people can tell apart, one template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#B2A200",
+    "#7F3C8D",
+    "#4B6A53",
+    "#A05A2C",
+)
+"""Okabe and Ito's colours (yellow darkened to be seen on white), and three more."""
+
+OTHER = "other"
+OTHER_COLOUR = "#9AA0A6"
+UPLOAD_COLOUR = "#D7263D"
+ACCENT = PALETTE[0]
+GRID = "rgba(128,128,128,0.18)"
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"size": 14},
+        "colorway": PALETTE,
+        "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hoverlabel": {"align": "left", "font": {"size": 13}},
+        "xaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True},
+        "yaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True},
+        "legend": {"itemsizing": "constant"},
+    }
+)
+
+
+def top_groups(values: Sequence[str], most: int = 10) -> list[str]:
+    """The most frequent values (ties in alphabetical order) keep their name; all others become ``"other"``."""
+    counts = Counter(values)
+    kept = sorted(counts, key=lambda v: (-counts[v], v))
+    if len(kept) > most:
+        kept = kept[:most]
+    return [v if v in kept else OTHER for v in values]
+
+
+def group_colours(groups: Sequence[str]) -> dict[str, str]:
+    """A colour for each group, in alphabetical order so that a group keeps its colour; grey for ``"other"``."""
+    names = sorted({g for g in groups if g != OTHER})
+    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+    return colours | ({OTHER: OTHER_COLOUR} if OTHER in groups else {})

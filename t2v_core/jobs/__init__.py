@@ -1,0 +1,1 @@
+"""Long work outside the page: submitted, watched, cancelled and resumed through the bank."""

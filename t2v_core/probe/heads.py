@@ -1,0 +1,147 @@
+"""Linear heads on frozen features, fitted to convergence; many feature sets of one task at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from t2v_core.task.sampling import stratified_split
+
+LEARNING_RATE = 0.05
+WEIGHT_DECAY = 5e-4
+MAX_STEPS = 600
+PATIENCE = 60
+CHECK_EVERY = 5
+VALIDATION_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear softmax classifier on features z.
+
+    Attributes:
+        weight: ``[K, d]`` float32.
+        bias: ``[K]`` float32.
+        validation_accuracy: balanced accuracy (mean over classes) on the validation split, 0..1.
+        validation_size: images in that split.
+        steps: optimiser steps at which the validation loss was least.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    validation_accuracy: float
+    validation_size: int
+    steps: int
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits ``[N, K]`` of features ``[N, d]``, in the features' type and device."""
+        weight = torch.as_tensor(self.weight, dtype=features.dtype, device=features.device)
+        bias = torch.as_tensor(self.bias, dtype=features.dtype, device=features.device)
+        return features @ weight.T + bias
+
+
+def class_weights(labels: np.ndarray, num_classes: int) -> NDArray[np.float64]:
+    """``[N]`` weights, summing to 1, that give every class present the same total weight.
+
+    They take the place of class-balanced sampling with replacement (T2V supplement 4.1): the same
+    expectation without its sampling noise.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    return 1.0 / (np.count_nonzero(counts) * counts[labels])
+
+
+def _descend(
+    x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, max_steps: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Full-batch Adam on weighted cross entropy for E feature sets ``[E, N, d]`` at once.
+
+    Yields ``(step, W [E, d, K], b [E, 1, K])`` after every step; the sets do not influence each other.
+    """
+    W = torch.zeros(len(x), x.shape[2], num_classes, device=x.device, requires_grad=True)
+    b = torch.zeros(len(x), 1, num_classes, device=x.device, requires_grad=True)
+    optimiser = torch.optim.Adam([W, b], lr=LEARNING_RATE)
+    for step in range(1, max_steps + 1):
+        loss = _losses(x, W, b, targets, weights).sum() + 0.5 * WEIGHT_DECAY * W.pow(2).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        yield step, W.detach(), b.detach()
+
+
+def _losses(x: Tensor, W: Tensor, b: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross entropy ``[E]`` of each feature set."""
+    log_p = torch.log_softmax(torch.baddbmm(b, x, W), 2)
+    return -(log_p.gather(2, targets.expand(len(x), -1)[:, :, None]).squeeze(2) * (weights / weights.sum())).sum(1)
+
+
+def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, held: Tensor) -> tuple[Tensor, Tensor]:
+    """Early stopping: the step ``[E]`` of least validation loss, and the balanced accuracy ``[E]`` there."""
+    best_loss = torch.full((len(x),), torch.inf, device=x.device)
+    best_step = torch.ones(len(x), dtype=torch.long, device=x.device)
+    accuracy = torch.zeros(len(x), device=x.device)
+    held_x, held_targets, held_weights = x[:, held], targets[held], weights[held]
+    for step, W, b in _descend(x[:, ~held], targets[~held], weights[~held], num_classes, MAX_STEPS):
+        if step % CHECK_EVERY:
+            continue
+        loss = _losses(held_x, W, b, held_targets, held_weights)
+        correct = torch.baddbmm(b, held_x, W).argmax(2) == held_targets
+        better = loss < best_loss
+        best_loss = torch.where(better, loss, best_loss)
+        best_step = torch.where(better, step, best_step)
+        # The weights are uniform within a class and equal between classes: a balanced accuracy.
+        accuracy = torch.where(better, (correct * (held_weights / held_weights.sum())).sum(1), accuracy)
+        if step - int(best_step.max()) >= PATIENCE:
+            break
+    return best_step, accuracy
+
+
+def fit_heads(features: Tensor, labels: np.ndarray, num_classes: int, seed: int = 0) -> list[Head]:
+    """Fit a linear head to each of E feature sets of the same images.
+
+    Features are standardised, the class-balanced cross entropy is minimised by full-batch Adam, the
+    number of steps is chosen by early stopping on a stratified validation split, and the head is then
+    fitted on all images for that number of steps.
+
+    Args:
+        features: ``[E, N, d]`` float32.
+        labels: ``[N]`` class indices in ``0..num_classes-1``.
+        num_classes: K.
+        seed: of the validation split.
+
+    Returns:
+        E heads; standardisation is folded into their weights, so they act on raw features.
+    """
+    mean = features.mean(1, keepdim=True)
+    # A feature that never varies carries nothing: scale 1 keeps it at zero instead of dividing by zero.
+    std = features.std(1, keepdim=True, correction=0)
+    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    x = (features - mean) / std
+    device = features.device
+    targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
+    weights = torch.from_numpy(class_weights(labels, num_classes)).float().to(device)
+    held = torch.from_numpy(stratified_split(labels, VALIDATION_SHARE, seed)).to(device)
+    steps, accuracy = _best_steps(x, targets, weights, num_classes, held)
+    W = torch.zeros(len(x), x.shape[2], num_classes, device=device)
+    b = torch.zeros(len(x), 1, num_classes, device=device)
+    for step, W_now, b_now in _descend(x, targets, weights, num_classes, int(steps.max())):
+        due = steps == step
+        W[due], b[due] = W_now[due], b_now[due]
+    heads = []
+    for e in range(len(features)):
+        scaled = W[e] / std[e].T
+        bias = b[e, 0] - mean[e, 0] @ scaled
+        heads.append(
+            Head(
+                scaled.T.contiguous().cpu().numpy(),
+                bias.cpu().numpy(),
+                float(accuracy[e]),
+                int(held.sum()),
+                int(steps[e]),
+            )
+        )
+    return heads

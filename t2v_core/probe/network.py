@@ -1,0 +1,74 @@
+"""The architecture of the bundled probe: a small residual network for small images.
+
+A CIFAR-style ResNet (He et al. 2016, section 4.2) with basic blocks: one 16-channel block at full
+resolution, then two 48-channel and two 80-channel blocks at half and quarter resolution. About
+0.29 million parameters. It is fully convolutional up to global average pooling, so any input of
+at least 8x8 pixels is accepted.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+STEM_CHANNELS = 16
+STAGES = ((16, 1, 1), (48, 2, 2), (80, 2, 2))
+"""``(channels, blocks, stride of the first block)`` of each stage."""
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut; a 1x1 convolution on the shortcut where shapes differ."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, in, H, W]`` to ``[B, out, H / stride, W / stride]``."""
+        out = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(out)) + self.downsample(x))
+
+
+class SmallResNet(nn.Module):
+    """The bundled probe's network.
+
+    Args:
+        num_classes: outputs of the linear classifier ``fc``.
+
+    Shape:
+        input ``[B, 3, H, W]`` with ``H, W >= 8``; output ``[B, num_classes]`` logits.
+    """
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
+        blocks: list[nn.Module] = []
+        channels = STEM_CHANNELS
+        for width, count, stride in STAGES:
+            for index in range(count):
+                blocks.append(BasicBlock(channels, width, stride if index == 0 else 1))
+                channels = width
+        self.blocks = nn.Sequential(*blocks)
+        self.fc = nn.Linear(channels, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map ``[B, 3, H, W]`` to the pooled features ``[B, 80]``."""
+        out = functional.relu(self.bn1(self.conv1(x)))
+        return torch.flatten(functional.adaptive_avg_pool2d(self.blocks(out), 1), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, 3, H, W]`` to logits ``[B, num_classes]``."""
+        return self.fc(self.features(x))

@@ -1,0 +1,133 @@
+"""A frozen network with its transform: features, classifier, and the layers whose filters embed a task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from t2v_core.errors import InputError
+from t2v_core.probe.record import ProbeInfo
+from t2v_core.task.record import InputSpec, Progress
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A pre-trained network used frozen: eval mode, no parameter requires a gradient.
+
+    Attributes:
+        info: identity, layers, transform.
+        network: maps normalised images ``[B, 3, H, W]`` to features z ``[B, d]``.
+        classifier: the network's original classifier on z, or None.
+        device: where the network stands.
+    """
+
+    info: ProbeInfo
+    network: nn.Module
+    classifier: nn.Linear | None
+    device: torch.device
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """The modules behind ``info.layers``, in the same order."""
+        modules = dict(self.network.named_modules())
+        return [(name, modules[name]) for name, _ in self.info.layers]
+
+    def normalise(self, pixels: np.ndarray) -> Tensor:
+        """Turn uint8 ``[B, S, S, 3]`` into normalised float32 ``[B, 3, S, S]`` on the probe's device."""
+        return normalise(pixels, self.info.spec, self.device)
+
+    def batches(self, pixels: np.ndarray, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield ``(rows, normalised batch)`` over uint8 ``[N, S, S, 3]``."""
+        for start in range(0, len(pixels), batch_size):
+            rows = slice(start, min(start + batch_size, len(pixels)))
+            yield rows, self.normalise(pixels[rows])
+
+    @torch.no_grad()
+    def features(self, pixels: np.ndarray, batch_size: int = 256, progress: Progress | None = None) -> Tensor:
+        """Features z ``[N, d]`` (float32, on the device) of uint8 ``[N, S, S, 3]``.
+
+        Raises:
+            InputError: some features are not finite, so nothing computed from them would mean anything.
+        """
+        parts = []
+        for rows, batch in self.batches(pixels, batch_size):
+            parts.append(self.network(batch).float())
+            if progress is not None:
+                progress(rows.stop, len(pixels), "features")
+        features = torch.cat(parts)
+        if not bool(torch.isfinite(features).all()):
+            raise InputError(f"{self.info.title} gives features that are not finite numbers; choose another probe")
+        return features
+
+
+def normalise(pixels: np.ndarray, spec: InputSpec, device: torch.device) -> Tensor:
+    """Turn uint8 ``[B, S, S, 3]`` into float32 ``[B, 3, S, S]``, (x / 255 - mean) / std per channel."""
+    images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float().div_(255)
+    mean = torch.tensor(spec.mean, device=device)[:, None, None]
+    std = torch.tensor(spec.std, device=device)[:, None, None]
+    return images.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+def state_hash(network: nn.Module) -> str:
+    """SHA-256 over every parameter and buffer with its name: the identity of a set of weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def make_probe(
+    probe_id: str,
+    title: str,
+    network: nn.Module,
+    classifier: nn.Linear | None,
+    spec: InputSpec,
+    provenance: str,
+    device: torch.device,
+) -> Probe:
+    """Freeze a feature network and describe it.
+
+    Args:
+        network: maps images to features; every Conv2d inside it becomes a layer of the embedding.
+
+    Raises:
+        ValueError: the network holds no convolution.
+    """
+    convolutions = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
+    if not convolutions:
+        raise ValueError(f"probe {probe_id!r} has no convolution whose filters could embed a task")
+    network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.no_grad():
+        feature_dim = network(torch.zeros(1, 3, spec.crop, spec.crop, device=device)).shape[1]
+    info = ProbeInfo(
+        id=probe_id,
+        title=title,
+        weights_hash=state_hash(network),
+        layers=tuple((name, module.out_channels) for name, module in convolutions),
+        prior_precision=tuple(float(1 / module.weight.double().pow(2).mean()) for _, module in convolutions),
+        spec=spec,
+        feature_dim=int(feature_dim),
+        provenance=provenance,
+    )
+    return Probe(info, network, classifier, device)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called ``name``; ``"auto"`` is CUDA where there is one.
+
+    Raises:
+        InputError: the device does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} is not available here; use 'cpu' or leave the option out") from error
+    return device

@@ -1,0 +1,45 @@
+"""What the rest of the engine knows of a probe without loading torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t2v_core.task.record import InputSpec
+
+
+@dataclass(frozen=True)
+class ProbeInfo:
+    """A probe's identity and the shape of its embeddings.
+
+    Attributes:
+        id: registry name, for instance ``"bundled"`` or ``"resnet34"``.
+        title: name for people.
+        weights_hash: SHA-256 over the frozen parameters and buffers.
+        layers: ``(layer name, filters)`` in network order; their sum is the embedding's dimension D.
+        prior_precision: one lambda^2 a layer, 1 / mean(w^2) over the layer's weights (method section 3).
+        spec: the input transform.
+        feature_dim: dimension d of the features z.
+        provenance: where the weights come from, in words.
+    """
+
+    id: str
+    title: str
+    weights_hash: str
+    layers: tuple[tuple[str, int], ...]
+    prior_precision: tuple[float, ...]
+    spec: InputSpec
+    feature_dim: int
+    provenance: str
+
+    @property
+    def dimension(self) -> int:
+        """Number of filters D."""
+        return sum(count for _, count in self.layers)
+
+    @property
+    def filter_prior(self) -> NDArray[np.float64]:
+        """``[D]`` lambda^2 of each filter's layer: the trivial embedding t_0 in units of precision."""
+        return np.repeat(np.asarray(self.prior_precision, dtype=np.float64), [count for _, count in self.layers])

@@ -1,0 +1,165 @@
+"""Training a network on a task held in memory: the loop behind the bundled probe and every expert.
+
+T2V supplement 4.1 trains experts by SGD with class-balanced sampling; the schedule here is the same
+idea scaled to small networks: Nesterov SGD, linear warm-up, cosine decay to zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from t2v_core.task.record import Progress
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that determines a training run besides data and initial weights.
+
+    Attributes:
+        epochs: passes of ``images_per_epoch`` images.
+        images_per_epoch: images drawn an epoch; 0 means the size of the data set.
+        batch_size: images per optimiser step.
+        learning_rate: peak learning rate, reached after ``warmup`` of all steps.
+        warmup: share of the steps spent warming up linearly.
+        weight_decay: L2 penalty on every parameter.
+        momentum: Nesterov momentum.
+        balanced: draw classes with equal probability, with replacement (T2V supplement 4.1);
+            otherwise each epoch is a permutation of the data.
+        padding: pixels of reflected border for random cropping.
+        flip: mirror half of the images.
+        seed: seeds the order and the augmentation.
+    """
+
+    epochs: int = 40
+    images_per_epoch: int = 0
+    batch_size: int = 128
+    learning_rate: float = 0.2
+    warmup: float = 0.1
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    balanced: bool = False
+    padding: int = 4
+    flip: bool = True
+    seed: int = 0
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 autocast where the device computes bfloat16 faster than float32, else a no-op."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        fast = bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def augment(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Randomly shift (within a reflected border) and mirror each image of ``[B, 3, H, W]``."""
+    count, _, height, width = images.shape
+    if flip:
+        mirrored = torch.rand(count, generator=generator) < 0.5
+        images = torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(3), images)
+    if padding:
+        padded = functional.pad(images, [padding] * 4, mode="reflect")
+        top = torch.randint(0, 2 * padding + 1, (count,), generator=generator)
+        left = torch.randint(0, 2 * padding + 1, (count,), generator=generator)
+        images = torch.stack(
+            [padded[i, :, t : t + height, s : s + width] for i, (t, s) in enumerate(zip(top, left, strict=True))]
+        )
+    return images
+
+
+def _epoch_order(labels: np.ndarray, settings: TrainingSettings, rng: np.random.Generator) -> np.ndarray:
+    size = settings.images_per_epoch or len(labels)
+    if settings.balanced:
+        classes, inverse = np.unique(labels, return_inverse=True)
+        members = [np.flatnonzero(inverse == k) for k in range(len(classes))]
+        drawn = rng.integers(0, len(classes), size)
+        position = rng.random(size)
+        return np.array([members[k][int(u * len(members[k]))] for k, u in zip(drawn, position, strict=True)])
+    return np.concatenate([rng.permutation(len(labels)) for _ in range(math.ceil(size / len(labels)))])[:size]
+
+
+def train_classifier(
+    network: nn.Module,
+    images: Tensor,
+    labels: np.ndarray,
+    settings: TrainingSettings,
+    progress: Progress | None = None,
+) -> float:
+    """Train ``network`` in place by cross entropy.
+
+    Args:
+        network: maps normalised images to logits; trained on the device it stands on.
+        images: ``[N, 3, H, W]`` already normalised, on the network's device.
+        labels: ``[N]`` class indices.
+        settings: the schedule.
+        progress: called after every epoch.
+
+    Returns:
+        Mean training loss of the last epoch.
+
+    Raises:
+        ValueError: there are fewer than two images, or labels and images disagree in number.
+    """
+    if len(images) != len(labels) or len(images) < 2:
+        raise ValueError(f"need at least 2 images and as many labels, got {len(images)} images, {len(labels)} labels")
+    device = images.device
+    rng = np.random.default_rng(settings.seed)
+    generator = torch.Generator().manual_seed(settings.seed)
+    targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
+    size = settings.images_per_epoch or len(labels)
+    batch_size = min(settings.batch_size, size)
+    # A last partial batch would be a noisy BatchNorm estimate: leave it out.
+    steps_per_epoch = size // batch_size
+    total = steps_per_epoch * settings.epochs
+    warm = max(1, int(settings.warmup * total))
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser,
+        lambda k: min((k + 1) / warm, 0.5 * (1 + math.cos(math.pi * max(0, k - warm) / max(1, total - warm)))),
+    )
+    network.train()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean_loss = math.nan
+    for epoch in range(settings.epochs):
+        order = _epoch_order(labels, settings, rng)
+        losses = []
+        for step in range(steps_per_epoch):
+            index = torch.from_numpy(order[step * batch_size : (step + 1) * batch_size]).to(device)
+            batch = augment(images[index], settings.padding, settings.flip, generator)
+            with autocast(device):
+                logits = network(batch.contiguous(memory_format=torch.channels_last))
+            loss = functional.cross_entropy(logits.float(), targets[index])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.detach())
+        mean_loss = float(torch.stack(losses).mean())
+        if progress is not None:
+            progress(epoch + 1, settings.epochs, f"loss {mean_loss:.3f}")
+    network.eval()
+    return mean_loss
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+    """Logits ``[N, K]`` (float32) of normalised ``images`` ``[N, 3, H, W]``, network in eval mode."""
+    network.eval()
+    logits = []
+    for batch in images.split(batch_size):
+        with autocast(images.device):
+            logits.append(network(batch.contiguous(memory_format=torch.channels_last)).float())
+    return torch.cat(logits)

@@ -1,0 +1,1 @@
+"""Choosing an expert, and measuring how much the choice loses against the best one."""

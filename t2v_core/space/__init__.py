@@ -1,0 +1,1 @@
+"""The task space: distances between embeddings and pictures of them. NumPy only."""

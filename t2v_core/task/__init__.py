@@ -1,0 +1,1 @@
+"""Tasks: labelled image sets, read safely and lazily. Knows nothing of networks."""

@@ -1,0 +1,91 @@
+"""The worlds of the demo bank: tasks whose pixels, labels and taxonomy the product makes or reads itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t2v_core.task.record import BoolArray, DecodedTask, ImageSource, IntArray, Task
+
+Kind = Literal["large", "twin", "mixed", "attribute", "attribute-source", "broad", "other"]
+
+
+@dataclass(frozen=True)
+class WorldTask:
+    """A task of the demo bank.
+
+    Of two tasks that ask the same of the large set and of the small one, the ids differ in their first letter
+    alone (``a-aquatic-mammals``, ``b-aquatic-mammals``), and the large one's name ends in "(A)".
+
+    Attributes:
+        id: unique, and the same in every run.
+        decoded: the task with its ``[N, 32, 32, 3]`` pixels.
+        kind: ``large`` (superclasses over set A), ``twin`` (the same over set B), ``mixed`` (classes of several
+            superclasses, B), ``attribute`` (B), ``attribute-source`` (attributes over A, for experts to train on),
+            ``broad`` (many classes, for experts to train on) or ``other`` (worlds away from photographs).
+    """
+
+    id: str
+    decoded: DecodedTask
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        """What a person calls the task."""
+        return self.decoded.task.name
+
+    @cached_property
+    def image_ids(self) -> frozenset[str]:
+        """Digests of the training images: where two tasks' sets meet, an expert of one saw images of the other."""
+        decoded = self.decoded
+        pairs = zip(decoded.digests, decoded.task.held_out, strict=True)
+        return frozenset(digest for digest, held_out in pairs if not held_out)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Images chosen from a source, with all that a task needs of them but its labels.
+
+    Attributes:
+        source: where the images come from.
+        index: ``[N]`` positions in ``source``.
+        pixels: ``[N, 32, 32, 3]`` uint8.
+        digests: ``[N]`` identities of the images.
+        held_out: ``[N]`` true for images kept for testing.
+    """
+
+    source: ImageSource
+    index: IntArray
+    pixels: NDArray[np.uint8]
+    digests: tuple[str, ...]
+    held_out: BoolArray
+
+    def task(
+        self,
+        id: str,
+        kind: Kind,
+        name: str,
+        classes: Sequence[str],
+        labels: IntArray,
+        taxonomy: tuple[str, ...],
+        origin: str,
+    ) -> WorldTask:
+        """The images as a task of the world; several tasks may share one choice, pixels included.
+
+        Args:
+            id, kind: see ``WorldTask``.
+            name, classes, taxonomy, origin: see ``Task``.
+            labels: ``[N]`` class indices.
+        """
+        task = Task(name, tuple(classes), self.source, self.index, labels, self.held_out, taxonomy, origin)
+        return WorldTask(id, DecodedTask(task, self.pixels, self.digests), kind)
+
+
+def slug(text: str) -> str:
+    """``text`` as part of an id: lower-case words joined by hyphens."""
+    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
