@@ -95,18 +95,13 @@ ATTRIBUTES: tuple[str, ...] = (*_MEMBERS, *STATISTICS)
 
 ATTRIBUTE_EXPERTS: tuple[str, ...] = (
     "living thing",
-    "invertebrate",
-    "plant",
     "furry",
     "lives in water",
     "commonly eaten",
     "runs on wheels",
     "usually indoors",
     "larger than a person",
-    "mostly metal",
-    "scenery",
     "reddish",
-    "bright",
     "finely textured",
 )
 """Attributes that have a task over set A too, for an expert to train on."""

@@ -90,13 +90,10 @@ def _size(rng: np.random.Generator, label: int) -> Pixels:
 
 
 def _count(rng: np.random.Generator, label: int) -> Pixels:
-    """``label + 1`` discs that do not touch."""
-    centres: list[complex] = []
-    while len(centres) <= label:
-        centre = complex(*rng.uniform(-11, 11, 2))
-        if all(abs(centre - other) > 9 for other in centres):
-            centres.append(centre)
-    return paint(_filled(*[centre + rng.uniform(2.5, 4) * SHAPES["circle"] for centre in centres]), rng)
+    """``label + 1`` discs that do not touch: each has a cell of a 3x3 grid to itself."""
+    cells = rng.choice(9, label + 1, replace=False)
+    centres = 9 * (cells % 3 - 1 + 1j * (cells // 3 - 1)) + rng.uniform(-1, 1, (2, label + 1)).T @ [1, 1j]
+    return paint(_filled(*[centre + rng.uniform(2.5, 3.5) * SHAPES["circle"] for centre in centres]), rng)
 
 
 def _wave(rng: np.random.Generator, angle: float, period: float) -> NDArray[np.float64]:

@@ -1,0 +1,146 @@
+"""Taking in images from the browser or from below a configured folder, and looking at them before any work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from t2v_core.bank.bank import Bank
+from t2v_core.errors import InputError
+from t2v_core.task.images import thumbnail
+from t2v_core.task.reading import Scan, inspect, scan, warnings_for
+from t2v_core.task.record import Skipped, Task
+from t2v_core.task.sampling import subsample
+
+STAGING_HOURS = 24
+EXAMPLES = 12
+THUMBNAIL = 112
+LOOK_AT = 3000
+"""Images whose bytes are compared before the work starts; the work itself looks at all it uses."""
+
+
+def allowed_roots() -> list[Path]:
+    """Folders on the server that people may read from: ``T2V_ROOTS``, separated as paths are on this system."""
+    return [Path(p).resolve() for p in os.environ.get("T2V_ROOTS", "").split(os.pathsep) if p]
+
+
+def server_path(text: str) -> Path:
+    """A path on the server, if it lies below an allowed root.
+
+    Raises:
+        InputError: it lies elsewhere or does not exist. The two are not told apart outside the roots.
+    """
+    roots = allowed_roots()
+    path = Path(text.strip())
+    candidates = [path] if path.is_absolute() else [root / path for root in roots]
+    for candidate in candidates:
+        resolved = candidate.resolve()
+        if any(resolved.is_relative_to(root) for root in roots) and resolved.exists():
+            return resolved
+    raise InputError(f"'{text}' is not below {' or '.join(map(str, roots))}; give a folder or zip that is")
+
+
+def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str]:
+    """Move an upload from memory to one zip in the bank's staging folder.
+
+    A folder's files are packed as they are, so that everything downstream reads one kind of upload and
+    no uploaded name ever becomes a path on this machine.
+
+    Args:
+        files: Streamlit's uploaded files: one zip, or the files of a folder.
+
+    Returns:
+        The zip, and what to call the task.
+    """
+    folder = bank.files / "staging"
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    target = folder / f"{time.time_ns()}-{os.getpid()}.zip"
+    if len(files) == 1 and files[0].name.casefold().endswith(".zip"):
+        with target.open("wb") as out:
+            shutil.copyfileobj(files[0], out)
+        return target, Path(files[0].name).stem
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.writestr(file.name, file.getbuffer())
+    tops = {file.name.split("/")[0] for file in files if "/" in file.name}
+    return target, tops.pop() if len(tops) == 1 else "my images"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove uploads that nobody started work on."""
+    limit = time.time() - 3600 * STAGING_HOURS
+    for file in folder.glob("*.zip"):
+        if file.stat().st_mtime < limit:
+            file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an upload holds, as far as can be told before the work.
+
+    Attributes:
+        found: the scan.
+        warnings: per task, sentences about its images.
+        skipped: per task, files that are no readable images.
+        examples: per task, ``(class name, PNG)`` of a few images.
+    """
+
+    found: Scan
+    warnings: list[list[str]]
+    skipped: list[list[Skipped]]
+    examples: list[list[tuple[str, bytes]]]
+
+
+@st.cache_data(show_spinner="Looking at your images …", max_entries=8)
+def preview(path: str, name: str) -> Preview:
+    """Scan a folder or zip and look at (up to ``LOOK_AT`` of) its images.
+
+    Raises:
+        InputError: nothing can be made of it.
+    """
+    found = scan(Path(path), name=name)
+    looked = [_look(task) for task in found.tasks[:1]] if found.labelled else []
+    return Preview(
+        found,
+        [w for w, _, _ in looked],
+        [s for _, s, _ in looked],
+        [e for _, _, e in looked],
+    )
+
+
+def _look(task: Task) -> tuple[list[str], list[Skipped], list[tuple[str, bytes]]]:
+    part = subsample(task, LOOK_AT, seed=0)
+    seen = inspect(part)
+    readable = part.take(seen.readable)
+    if not len(readable):
+        raise InputError(f"none of the {len(part)} images of '{task.name}' can be read; give JPEG, PNG or WebP files")
+    warnings = warnings_for(readable, [d for d in seen.digests if d])
+    return warnings, list(seen.skipped), _examples(readable)
+
+
+def _examples(task: Task) -> list[tuple[str, bytes]]:
+    """A few images, taken from every class in turn."""
+    place_in_class = np.zeros(len(task), dtype=int)
+    for k in np.unique(task.labels):
+        rows = task.labels == k
+        place_in_class[rows] = np.arange(rows.sum())
+    found: list[tuple[str, bytes]] = []
+    for row in np.lexsort((task.labels, place_in_class)):
+        if len(found) == EXAMPLES:
+            break
+        try:
+            image, _ = task.source.load(int(task.index[row]), THUMBNAIL)
+        except InputError:
+            continue
+        found.append((task.classes[task.labels[row]], thumbnail(image, THUMBNAIL)))
+    return found

@@ -1,0 +1,188 @@
+"""The result of a recommendation, as a person wants to read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from pages.common.data import UPLOAD, place_task, task_map_table
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.transfer import copy_tasks
+from t2v_core.embedding.record import TASK2VEC
+from t2v_core.figures.choice import fitted_chart, ranking_chart
+from t2v_core.figures.task_map import task_map
+from t2v_core.jobs.store import Job
+
+KIND_WORDS = {"twin": "same classes, new images", "mixed": "mixed classes", "attribute": "same images, new labels"}
+ICONS = {"Clear": "🟢", "Likely": "🟡", "Open": "🟠"}
+SHOWN = 8
+
+
+def show_result(bank: Bank, job: Job, out: Path) -> None:
+    """Headline, certainty, ranking, comparison, map, downloads."""
+    result = job.result or {}
+    ranking = result["ranking"]
+    best = ranking[0]
+    st.subheader(f"Start from: {best['name']}")
+    left, right = st.columns([1.6, 1])
+    with left:
+        st.markdown(f"**Why.** {best['reason']}")
+        word = result["certainty"].split(":")[0]
+        st.markdown(f"**How sure.** {ICONS.get(word, '⚪')} {result['certainty']}")
+        st.markdown(f"{result['familiarity']}")
+        st.markdown(_track_record(result))
+        for text in result["warnings"]:
+            st.warning(text)
+    with right.container(border=True):
+        _downloads(result, out)
+        _keep(bank, result, out)
+    _facts(result)
+    distances, heads = st.columns(2)
+    with distances:
+        st.markdown("##### By distance between tasks")
+        st.plotly_chart(ranking_chart(ranking[:SHOWN]), key="ranking", alt="Distance of the nearest experts")
+        st.caption("No expert was run for this: one pass of the probe over your images ranks them all.")
+    with heads:
+        st.markdown("##### By a head fitted on your images")
+        if any(r["fitted"] for r in ranking):
+            st.plotly_chart(fitted_chart(ranking, result["generic"]), key="fitted", alt="Accuracy of fitted heads")
+            st.caption(_verdict(ranking, result["generic"]))
+        else:
+            st.info("No head was fitted. Start again with a comparison to see how well each expert does on your images.")
+    st.markdown("##### Where your task lies")
+    _map(bank, result, out)
+    with st.expander(f"All {len(ranking)} experts as a table"):
+        table = _table(ranking)
+        st.dataframe(table, hide_index=True)
+        st.download_button("Download as CSV", table.to_csv(index=False), "ranking.csv", "text/csv")
+
+
+def _track_record(result: dict) -> str:
+    """What the rule of choice has cost in this bank so far, beside the rule that never looks at the task."""
+    audit = pd.DataFrame(result["audit"])
+    if audit.empty:
+        return "**Track record.** This bank holds no measured errors, so the rule of choice could not be tested here."
+    parts = []
+    for kind, words in KIND_WORDS.items():
+        rows = audit[audit["kind"] == kind].set_index("rule")
+        if result["selector"] in rows.index:
+            mine, static = rows.loc[result["selector"]], rows.loc["static"]
+            parts.append(
+                f"{mine['mean']:.0f} % [{mine['low']:.0f}, {mine['high']:.0f}] where the task had {words} "
+                f"(always the same expert: {static['mean']:.0f} %)"
+            )
+    return "**Track record in this bank.** Error lost against the best possible expert: " + "; ".join(parts) + "."
+
+
+def _verdict(ranking: list[dict], generic: dict | None) -> str:
+    fitted = [r for r in ranking if r["fitted"]]
+    top = max(fitted, key=lambda r: r["fitted"]["accuracy"])
+    first = ranking[0]["fitted"]
+    text = f"Measured by {top['fitted']['how']} on {top['fitted']['n']:,} images. "
+    if top["rank"] == 1:
+        text += "The nearest expert is also the most accurate."
+    elif first and top["fitted"]["low"] <= first["accuracy"]:
+        text += f"{top['name']} comes out ahead, but within the noise of the nearest expert."
+    else:
+        text += f"{top['name']} does better than the nearest expert: prefer it."
+    if generic and generic["high"] >= top["fitted"]["accuracy"]:
+        text += " None is clearly better than the generic network."
+    return text
+
+
+def _downloads(result: dict, out: Path) -> None:
+    names = {r["expert_id"]: f"{r['rank']}. {r['name']}" for r in result["ranking"]} | {"generic": "generic network"}
+    offered = [i for i in names if (out / f"{i}.zip").is_file()]
+    if not offered:
+        st.write("Fit heads (see “Fit a head on your images to compare”) to download an expert ready for your classes.")
+        return
+    chosen = st.selectbox("Download", offered, format_func=names.get, key="download_which")
+    st.download_button(
+        "Download the expert",
+        (out / f"{chosen}.zip").read_bytes(),
+        f"{chosen}.zip",
+        "application/zip",
+        type="primary",
+        icon="⬇️",
+        on_click="ignore",
+        key="download",
+    )
+    st.caption("Weights, a head for your classes, the transform, a script that runs as it is, and a model card.")
+
+
+def _keep(bank: Bank, result: dict, out: Path) -> None:
+    task_id = result["task"]["id"]
+    if any(t.id == task_id for t in bank.tasks()):
+        st.success("The task is kept in the bank.")
+        return
+    if st.button("Keep this task in the bank", help="Its vectors and labels' names; not its images."):
+        copy_tasks(Bank(out / "task"), bank)
+        st.rerun()
+
+
+def _facts(result: dict) -> None:
+    task = result["task"]
+    cells = st.columns(5)
+    cells[0].metric("Images used", f"{task['images']:,}")
+    cells[1].metric("Classes", len(task["classes"]))
+    cells[2].metric(
+        "Probe head accuracy",
+        f"{task['validation_accuracy']:.0%}",
+        help=f"Balanced accuracy of a linear head on the probe's features, on {task['validation_size']} images kept aside.",
+    )
+    cells[3].metric(
+        "Error of the embedding",
+        f"{task['relative_error']:.1%}",
+        help="Relative standard error of the task's vector, from 20 disjoint parts of your images.",
+    )
+    cells[4].metric("Time", f"{sum(result['seconds'].values()):.0f} s", help=str(result["seconds"]))
+
+
+def _map(bank: Bank, result: dict, out: Path) -> None:
+    tasks = task_map_table(bank)
+    tasks["group"] = tasks["level 2"]
+    task = result["task"]
+    if task["id"] not in tasks.index:
+        embedding = Bank(out / "task").embeddings(TASK2VEC)[task["id"]]
+        x, y = place_task(bank, embedding.vector)
+        row = {
+            "id": task["id"],
+            "name": task["name"],
+            "path": "your upload",
+            "classes": len(task["classes"]),
+            "images": task["images"],
+            "accuracy": f"{task['validation_accuracy']:.0%}",
+            "group": UPLOAD,
+            "x": x,
+            "y": y,
+            "upload": True,
+        }
+        tasks = pd.concat([tasks, pd.DataFrame([row], index=[task["id"]])])
+    ringed = frozenset(r["task_id"] for r in result["ranking"][:3])
+    st.plotly_chart(
+        task_map(tasks, ringed, height=520),
+        key="result_map",
+        config={"scrollZoom": True, "displaylogo": False},
+        alt="Your task among the bank's tasks",
+    )
+    st.caption("Star: your task. Rings: the tasks of the three nearest experts. Near points ask the same of a network.")
+
+
+def _table(ranking: list[dict]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "rank": r["rank"],
+                "expert": r["name"],
+                "distance": round(r["distance"], 5),
+                "spread": round(r["spread"], 5),
+                "first in": f"{r['p_first']:.0%}",
+                "top 3 in": f"{r['p_top3']:.0%}",
+                "head accuracy": f"{r['fitted']['accuracy']:.1%}" if r["fitted"] else "",
+                "reason": r["reason"],
+            }
+            for r in ranking
+        ]
+    )
