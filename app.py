@@ -41,12 +41,16 @@ with middle.container(border=True, height="stretch"):
     st.page_link(MAP, label="Open the task map", icon="🗺️")
 with right.container(border=True, height="stretch"):
     st.subheader("Look into the bank")
-    st.write(f"{counts['tasks']} tasks, {counts['experts']} experts, {counts['errors']:,} measured errors, and your jobs.")
+    st.write(
+        f"{counts['tasks']} tasks, {counts['experts']} experts, {counts['errors']:,} measured errors, and your jobs."
+    )
     st.page_link(BANK, label="Open the bank", icon="🗄️")
 
 active = [job for job in jobs(bank).list() if job.active]
 if active:
-    st.info(f"{len(active)} job is running: {active[0].title}." if len(active) == 1 else f"{len(active)} jobs are running.")
+    st.info(
+        f"{len(active)} job is running: {active[0].title}." if len(active) == 1 else f"{len(active)} jobs are running."
+    )
     st.page_link(EXPERT, label="Watch it", icon="⏳", query_params={"job": active[0].id})
 
 if not counts["tasks"]:

@@ -20,7 +20,7 @@ NEIGHBOURS = 10
 
 bank = open_page(
     "Task map",
-    "Which tasks are alike? Each point is a task; near points use the same filters of the probe network in the same way.",
+    "Which tasks are alike? Each point is a task; near points ask the same of a network.",
 )
 tasks = task_map_table(bank)
 if tasks.empty:
@@ -76,9 +76,9 @@ with picture:
             st.query_params["task"] = clicked[0]
             st.rerun()
     st.caption(
-        "t-SNE of the symmetric Task2Vec distance (Fisher information of the probe's filters). Clusters can be trusted; "
-        "gaps between far clusters and their sizes mean nothing. Stars are uploads, placed among their nearest tasks "
-        "without moving any other point."
+        "t-SNE of the symmetric Task2Vec distance (Fisher information of the probe's filters). Clusters can be "
+        "trusted; gaps between far clusters and their sizes mean nothing. Stars are uploads, placed among their "
+        "nearest tasks without moving any other point."
     )
 
 with panel:
@@ -96,4 +96,6 @@ with panel:
         distance = distance_table(bank)[chosen].drop(chosen).nsmallest(NEIGHBOURS)
         near = pd.DataFrame({"nearest tasks": [names[i] for i in distance.index], "distance": distance.to_numpy()})
         st.dataframe(near, hide_index=True, column_config={"distance": st.column_config.NumberColumn(format="%.3f")})
-        st.download_button("Download all distances of this task", distance_table(bank)[chosen].to_csv(), f"{chosen}.csv")
+        st.download_button(
+            "Download all distances of this task", distance_table(bank)[chosen].to_csv(), f"{chosen}.csv"
+        )

@@ -94,8 +94,8 @@ def _explain() -> None:
         "or the same below `train/` and `test/`."
     )
     right.markdown(
-        "**Images beside a `labels.csv`**\n```\nfile,label        or   file,red,has_thorns\n1.jpg,rose             1.jpg,1,1\n"
-        "2.jpg,tulip            2.jpg,0,0\n```\nEach 0/1 column is a task of its own."
+        "**Images beside a `labels.csv`**\n```\nfile,label       or   file,red,has_thorns\n"
+        "1.jpg,rose            1.jpg,1,1\n2.jpg,tulip           2.jpg,0,0\n```\nEach 0/1 column is a task of its own."
     )
     st.caption(
         "JPEG, PNG, WebP, BMP, GIF or TIFF. From about 20 images a class the answer is useful; 100 are better. "
@@ -151,7 +151,9 @@ def _ask_options(bank: Bank, source: Path, name: str, attributes: list[str]) -> 
     with st.form("options", border=True):
         title = st.text_input("Call the task", name)
         attribute = st.selectbox("Which attribute is the task?", attributes) if attributes else None
-        compare = st.radio("Fit a head on your images to compare", list(COMPARE), format_func=COMPARE.get, horizontal=True)
+        compare = st.radio(
+            "Fit a head on your images to compare", list(COMPARE), format_func=COMPARE.get, horizontal=True
+        )
         with st.expander("More options"):
             selector = st.selectbox("Rank experts by", list(SELECTORS), format_func=SELECTORS.get)
             probe = st.selectbox("Probe network", list(probes), format_func=probes.get)
@@ -212,7 +214,9 @@ def show_end(bank: Bank, store: JobStore, job: Job) -> None:
         st.rerun()
 
 
-bank = open_page("Get an expert", "Drop a folder of labelled images; get the network to start from, and how sure that is.")
+bank = open_page(
+    "Get an expert", "Drop a folder of labelled images; get the network to start from, and how sure that is."
+)
 job_id = st.query_params.get("job")
 if job_id:
     store = jobs(bank)

@@ -50,7 +50,9 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
             st.plotly_chart(fitted_chart(ranking, result["generic"]), key="fitted", alt="Accuracy of fitted heads")
             st.caption(_verdict(ranking, result["generic"]))
         else:
-            st.info("No head was fitted. Start again with a comparison to see how well each expert does on your images.")
+            st.info(
+                "No head was fitted. Start again with a comparison to see how well each expert does on your images."
+            )
     st.markdown("##### Where your task lies")
     _map(bank, result, out)
     with st.expander(f"All {len(ranking)} experts as a table"):
@@ -130,7 +132,7 @@ def _facts(result: dict) -> None:
     cells[2].metric(
         "Probe head accuracy",
         f"{task['validation_accuracy']:.0%}",
-        help=f"Balanced accuracy of a linear head on the probe's features, on {task['validation_size']} images kept aside.",
+        help=f"Balanced accuracy of a linear head on the probe, on {task['validation_size']} images kept aside.",
     )
     cells[3].metric(
         "Error of the embedding",

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 TASK2VEC = "montecarlo"
 DOMAIN = "domain"
 
+NOISE_SETTINGS = frozenset({"seed", "chunks", "total_draws"})
+"""Settings that change the noise of an estimate but not what it estimates: vectors stay comparable."""
+
 
 @dataclass(frozen=True)
 class Embedding:
@@ -47,8 +50,9 @@ class Embedding:
 
     @property
     def space(self) -> str:
-        """Identifies what the vector may be compared with: same method, settings and probe weights."""
-        key = json.dumps([self.method, self.weights_hash, self.settings], sort_keys=True)
+        """Identifies what the vector may be compared with: same method, probe weights and settings that matter."""
+        matter = {name: value for name, value in self.settings.items() if name not in NOISE_SETTINGS}
+        key = json.dumps([self.method, self.weights_hash, matter], sort_keys=True)
         return hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def bootstrap(self, rounds: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -21,12 +21,13 @@ class Task2VecSettings:
     """Options of the embedding; they are part of its record.
 
     Attributes:
-        draws: labels drawn from the model for each sample.
+        total_draws: labels drawn from the model in all; each sample gets the same number, at least one.
+            Small tasks thus get many a sample, where the draws' noise would otherwise swamp the vector.
         chunks: disjoint parts whose means give the spread.
         seed: of the validation split, the drawn labels and the chunks.
     """
 
-    draws: int = 1
+    total_draws: int = 4000
     chunks: int = 20
     seed: int = 0
 
@@ -83,7 +84,7 @@ def embed_task(
         head,
         pixels,
         labels,
-        draws=settings.draws,
+        draws=-(-settings.total_draws // len(labels)),
         chunks=settings.chunks,
         seed=settings.seed,
         batch_size=batch_size,

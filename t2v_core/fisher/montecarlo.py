@@ -1,7 +1,12 @@
-"""The Monte Carlo Fisher diagonal: labels drawn from the model, the square taken per sample.
+"""The Fisher diagonal with labels from the model, the square taken per sample: Monte Carlo or exact.
 
     F = E_x E_{y ~ p(y|x)} [(d log p(y|x) / dw)^2], averaged over the weights of each filter
     (T2V equation 1 and section 3.1; the diagonal, the head left out).
+
+For one sample the inner expectation is J^T (diag(p) - p p^T) J with J the Jacobian of the logits. Any
+factor V of diag(p) - p p^T = sum_j v_j v_j^T turns it into backward passes with v_j as the gradient of
+the logits. Two factors are used: e_y - p with y drawn from p (right on average, one pass a draw), and
+the exact one of K - 1 columns. Asking for at least K - 1 draws therefore buys the exact expectation.
 
 The public reference code squares the gradient of the batch mean, which scales as 1/B and is far noisier;
 here the batch size does not enter the result at all.
@@ -57,6 +62,29 @@ def draw_labels(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Te
     return drawn.clamp_(max=probabilities.shape[1] - 1)
 
 
+def exact_factor(probabilities: torch.Tensor) -> torch.Tensor:
+    """The K - 1 vectors v_j with sum_j v_j v_j^T = diag(p) - p p^T, for each of ``[B, K]``: ``[K - 1, B, K]``.
+
+    A multinomial is a sequence of binomials. With r_j = p_j + ... + p_K the mass not yet decided, v_j is
+    sqrt(p_j r_{j+1} / r_j) at j, -p_i sqrt(p_j / (r_j r_{j+1})) at i > j, and 0 before.
+    """
+    p = probabilities.double()
+    classes = p.shape[1]
+    rest = p.flip(1).cumsum(1).flip(1).clamp_min(1e-300)
+    columns = torch.zeros(classes - 1, *p.shape, dtype=p.dtype, device=p.device)
+    for j in range(classes - 1):
+        columns[j, :, j] = torch.sqrt(p[:, j] * rest[:, j + 1] / rest[:, j])
+        columns[j, :, j + 1 :] = -p[:, j + 1 :] * torch.sqrt(p[:, j] / rest[:, j] / rest[:, j + 1])[:, None]
+    return columns.to(probabilities.dtype)
+
+
+def drawn_factor(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """The vectors (e_y - p) / sqrt(S) for S labels y drawn from p: ``[B, K]``, ``[B, S]`` to ``[S, B, K]``."""
+    draws = uniforms.shape[1]
+    drawn = torch.stack([draw_labels(probabilities, uniforms[:, s]) for s in range(draws)])
+    return (torch.nn.functional.one_hot(drawn, probabilities.shape[1]) - probabilities) / draws**0.5
+
+
 def montecarlo_fisher(
     probe: Probe,
     head: Head,
@@ -76,7 +104,7 @@ def montecarlo_fisher(
         head: the task's head, whose predictions the labels are drawn from.
         pixels: ``[N, S, S, 3]`` uint8.
         labels: ``[N]`` class indices; they only balance the classes, never enter the gradient.
-        draws: labels drawn a sample.
+        draws: labels drawn a sample; with K - 1 or more the expectation is taken exactly, in K - 1 passes.
         chunks: parts to keep apart for the spread.
         seed: of the drawn labels and of the chunks.
         batch_size: images a pass; it affects speed and memory, not the result.
@@ -101,13 +129,13 @@ def montecarlo_fisher(
     with watch(layers, add):
         for rows, batch in probe.batches(pixels, batch_size):
             logits = head.logits(probe.network(batch).float())
-            log_p = torch.log_softmax(logits, 1)
+            p = torch.softmax(logits.detach(), 1)
+            factor = exact_factor(p) if draws >= p.shape[1] - 1 else drawn_factor(p, uniforms[rows])
             members = torch.from_numpy(chunk[rows][None] == np.arange(parts)[:, None]).to(device)
-            share = members * torch.from_numpy(weights[rows] / draws).to(device)
-            for draw in range(draws):
-                drawn = draw_labels(log_p.detach().exp(), uniforms[rows, draw])
-                # A sum over samples: in eval mode each sample's gradient depends on itself alone.
-                log_p.gather(1, drawn[:, None]).sum().backward(retain_graph=draw + 1 < draws)
+            share = members * torch.from_numpy(weights[rows]).to(device)
+            for number, vector in enumerate(factor, start=1):
+                # In eval mode each sample's gradient depends on itself alone, so one pass serves the batch.
+                logits.backward(vector, retain_graph=number < len(factor))
             if progress is not None:
                 progress(rows.stop, len(pixels), "Fisher")
     return FisherSums(sums.cpu().numpy(), np.bincount(chunk, weights, parts).astype(np.float64))

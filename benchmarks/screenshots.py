@@ -1,0 +1,74 @@
+"""The README's screenshots, made from the running app: ``python -m benchmarks.screenshots --data cifar100.zip``.
+
+A task of five CIFAR-100 classes is uploaded, so that the pictures show a real result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import zipfile
+from pathlib import Path
+
+from tests.browser import chromium, dashboard, settled
+
+CLASSES = ("rose", "tulip", "maple_tree", "pine_tree", "mushroom")
+PER_CLASS = 60
+
+
+def sample(data: Path, target: Path) -> Path:
+    """A small upload from the test images of ``CLASSES``."""
+    with zipfile.ZipFile(data) as source, zipfile.ZipFile(target, "w") as out:
+        for name in CLASSES:
+            files = sorted(n for n in source.namelist() if n.startswith(f"test/{name}/"))[:PER_CLASS]
+            for file in files:
+                out.writestr(f"my garden/{name}/{Path(file).name}", source.read(file))
+    return target
+
+
+def main() -> None:
+    """Start the app, go through its pages, write a PNG of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "screenshots")
+    parser.add_argument("--width", type=int, default=1440)
+    options = parser.parse_args()
+    options.out.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        upload = sample(options.data, place / "my garden.zip")
+        with dashboard(place / "bank", place / "log") as address, chromium(options.width, 900) as page:
+
+            def shoot(name: str, full: bool = False) -> None:
+                settled(page)
+                page.wait_for_timeout(1500)
+                page.screenshot(path=options.out / f"{name}.png", full_page=full)
+
+            page.goto(address)
+            shoot("home")
+            page.goto(f"{address}/Task_map?task=b-large-carnivores")
+            shoot("task_map")
+            page.goto(f"{address}/Get_an_expert")
+            settled(page)
+            shoot("get_an_expert_start")
+            page.get_by_role("radio", name="A zip file").or_(
+                page.get_by_role("button", name="A zip file")
+            ).first.click()
+            page.locator("input[type=file]").set_input_files(upload)
+            page.get_by_role("button", name="Find my expert").wait_for()
+            shoot("get_an_expert_preview")
+            page.get_by_role("button", name="Find my expert").click()
+            page.get_by_role("button", name="Cancel").wait_for()
+            page.wait_for_timeout(2500)
+            page.screenshot(path=options.out / "get_an_expert_working.png")
+            page.get_by_role("heading", name="Start from:").wait_for(timeout=120_000)
+            # Plotly and images settle after the text: let the tall page be drawn whole.
+            page.set_viewport_size({"width": options.width, "height": 1900})
+            shoot("get_an_expert_result")
+            page.set_viewport_size({"width": options.width, "height": 900})
+            page.goto(f"{address}/Bank")
+            shoot("bank")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The bank: what is written is read back, writes are whole, newer banks are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+from sqlalchemy import select, update
+
+from t2v_core.bank import schema
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
+from t2v_core.embedding.record import TASK2VEC
+from t2v_core.errors import InputError
+
+
+def test_a_built_bank_is_whole(bank, worlds):
+    assert {t.id for t in bank.tasks()} == set(worlds)
+    assert len(bank.experts()) == 4
+    errors = bank.errors()
+    assert errors.shape == (len(worlds), 4)
+    assert errors.notna().all().all()
+    assert ((errors >= 0) & (errors <= 100)).all().all()
+    for t in bank.tasks():
+        assert t.content_hash == worlds[t.id].decoded.content_hash
+        assert len(t.taxonomy) >= 4
+
+
+def test_embeddings_survive_the_bank(bank, bundled, shapes):
+    from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+
+    stored = bank.embeddings(TASK2VEC)["shapes"]
+    again = embed_task(shapes, bundled, Task2VecSettings(**stored.settings)).fisher
+    np.testing.assert_allclose(stored.vector, again.vector, rtol=1e-3)
+    np.testing.assert_allclose(stored.chunk_means, again.chunk_means, rtol=2e-2, atol=1e-3 * again.vector.max())
+    np.testing.assert_allclose(stored.chunk_weights @ stored.chunk_means, stored.vector, rtol=2e-3, atol=1e-8)
+    assert stored.space == again.space
+    assert stored.relative_error == pytest.approx(again.relative_error, rel=0.02)
+
+
+def test_building_again_repeats_nothing(bank, worlds, monkeypatch):
+    from dataclasses import replace
+
+    from t2v_core import building
+    from tests.conftest import QUICK
+
+    def fail(*args, **kwargs):
+        raise AssertionError("finished work was repeated")
+
+    monkeypatch.setattr(building, "embed_task", fail)
+    monkeypatch.setattr(building, "task_errors", fail)
+    kinds = {"shapes": "large", "textures": "large", "digits": "broad"}
+    tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
+    before = bank.counts()
+    building.build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
+    assert bank.counts() == before
+
+
+def test_verify_recomputes_and_notices_a_forgery(bank, worlds):
+    from t2v_core.building import verify
+
+    found = verify(bank, list(worlds.values()), "stripes", None, lambda *_: None)
+    assert found["verified"]
+    assert found["d_sym"] < 1e-4
+    assert found["recomputed_error"] == pytest.approx(found["stored_error"], abs=1.0)
+    with bank.engine.begin() as connection:
+        connection.execute(update(schema.error).values(error=99.0))
+    assert not verify(bank, list(worlds.values()), "stripes", None, lambda *_: None)["verified"]
+    with pytest.raises(InputError, match="cannot be recomputed"):
+        verify(bank, list(worlds.values()), "nothing", None, lambda *_: None)
+
+
+def test_the_version_grows_with_every_change(bank):
+    before = bank.version()
+    bank.delete_task("stripes")
+    assert bank.version() > before
+    assert "stripes" not in {t.id for t in bank.tasks()}
+    assert "stripes" not in bank.errors().index
+    with pytest.raises(InputError, match="no task 'stripes'"):
+        bank.delete_task("stripes")
+    with pytest.raises(InputError, match="trained on"):
+        bank.delete_task("shapes")
+
+
+def test_a_failed_write_leaves_nothing(bank):
+    record = bank.tasks()[0]
+    before = (bank.version(), len(bank.tasks()))
+
+    def broken():
+        raise RuntimeError("the disk is on fire")
+        yield
+
+    from dataclasses import replace
+
+    info = next(iter(bank.probes().values()))
+    with pytest.raises(RuntimeError):
+        bank.save_task(replace(record, id="half"), ["ab" * 32], broken(), info)
+    assert (bank.version(), len(bank.tasks())) == before
+
+
+def test_writers_wait_for_each_other(bank_path):
+    def write(number: int) -> None:
+        own = Bank(bank_path)
+        for step in range(10):
+            own.keep_derived(f"{number}-{step}", np.arange(3))
+            own.save_errors([])
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    before = Bank(bank_path).version()
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert Bank(bank_path).version() == before + 40
+
+
+def test_export_and_import_carry_everything(bank, tmp_path):
+    export_bank(bank, tmp_path / "out.zip")
+    other = Bank(tmp_path / "other")
+    assert import_bank(other, tmp_path / "out.zip") == {"tasks": 8, "experts": 4, "errors": 32}
+    assert other.tasks() == bank.tasks()
+    assert other.experts() == bank.experts()
+    assert other.errors().equals(bank.errors())
+    for id_, embedding in bank.embeddings(TASK2VEC).items():
+        np.testing.assert_array_equal(other.embeddings(TASK2VEC)[id_].vector, embedding.vector)
+    for expert in other.experts():
+        assert (other.weights / expert.weights_file).read_bytes() == (bank.weights / expert.weights_file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["experts"][0].update(weights_file="../../evil.safetensors"), "not a plain"),
+        (lambda m: m["experts"][0].update(weights_sha256="0" * 64), "checksum"),
+        (lambda m: m.update(format=99), "newer version"),
+        (lambda m: m.pop("tasks"), "no exported bank"),
+        (lambda m: m["tasks"][0].update(surprise=1), "no exported bank"),
+    ],
+)
+def test_a_hostile_import_changes_nothing(bank, tmp_path, change, message):
+    export_bank(bank, tmp_path / "good.zip")
+    with zipfile.ZipFile(tmp_path / "good.zip") as good, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
+        for name in good.namelist():
+            data = good.read(name)
+            if name == "bank.json":
+                manifest = json.loads(data)
+                change(manifest)
+                data = json.dumps(manifest).encode()
+            bad.writestr(name, data)
+    other = Bank(tmp_path / "other")
+    with pytest.raises(InputError, match=message):
+        import_bank(other, tmp_path / "bad.zip")
+    assert other.counts() == {"tasks": 0, "embeddings": 0, "experts": 0, "errors": 0}
+    assert not other.weights.exists()
+
+
+def test_an_image_zip_is_no_bank(tmp_path, shapes_folder):
+    shutil.make_archive(str(tmp_path / "images"), "zip", shapes_folder)
+    with pytest.raises(InputError, match="no exported bank"):
+        import_bank(Bank(tmp_path / "b"), tmp_path / "images.zip")
+
+
+def test_tasks_can_be_copied_one_by_one(bank, tmp_path):
+    other = Bank(tmp_path / "other")
+    assert [t.id for t in copy_tasks(bank, other, ["digits"])] == ["digits"]
+    assert [t.id for t in other.tasks()] == ["digits"]
+    assert set(other.embeddings(TASK2VEC)) == {"digits"}
+
+
+def test_a_newer_bank_is_refused_and_an_older_one_migrated(bank_path, monkeypatch):
+    bank = Bank(bank_path)
+    with bank.engine.begin() as connection:
+        connection.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=schema.VERSION + 1))
+    with pytest.raises(InputError, match="newer than"):
+        Bank(bank_path)
+    migrated = []
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 2)
+    monkeypatch.setitem(schema.MIGRATIONS, schema.VERSION - 1, lambda connection: migrated.append(True))
+    reopened = Bank(bank_path)
+    assert migrated == [True]
+    with reopened.engine.connect() as connection:
+        found = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar_one()
+    assert found == schema.VERSION
+
+
+def test_a_place_that_cannot_hold_a_bank_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match="cannot open a bank"):
+        Bank(tmp_path / "file")
+
+
+def test_a_database_url_works_too(tmp_path, monkeypatch, bank):
+    monkeypatch.setenv("T2V_FILES", str(tmp_path / "files"))
+    team = Bank(f"sqlite:///{tmp_path / 'team.sqlite'}")
+    copy_tasks(bank, team)
+    assert len(team.tasks()) == 8
+    assert team.files == tmp_path / "files"

@@ -1,0 +1,79 @@
+"""The demo bank as it ships: complete, within its size, and what the README says of it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from t2v_core.bank.bank import DEMO, Bank
+from t2v_core.embedding.record import DOMAIN, TASK2VEC
+from t2v_core.probe.bundled import WEIGHTS
+from t2v_core.selection.meta_task import audit, load_meta_task
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Bank:
+    return Bank(tmp_path_factory.mktemp("demo") / "bank", demo=True)
+
+
+def test_opening_does_not_touch_the_shipped_files(demo):
+    assert demo.files != DEMO
+    assert sorted(f.name for f in DEMO.iterdir()) == ["bank.sqlite", "weights"]
+
+
+def test_it_holds_what_it_should(demo):
+    tasks, experts = demo.tasks(), demo.experts()
+    kinds = [t.kind for t in tasks]
+    assert len(tasks) >= 150
+    assert kinds.count("large") == kinds.count("twin") == 20
+    assert kinds.count("mixed") >= 40
+    assert kinds.count("attribute") >= 40
+    assert len(experts) >= 32
+    assert all(len(t.taxonomy) >= 4 for t in tasks)
+    assert set(demo.embeddings(TASK2VEC)) == set(demo.embeddings(DOMAIN)) == {t.id for t in tasks}
+    assert demo.errors().shape == (len(tasks), len(experts))
+    assert demo.errors().notna().all().all()
+    assert demo.facts()["build"]["seconds"]
+
+
+def test_weights_match_their_checksums_and_fit(demo):
+    files = {e.weights_file: e.weights_sha256 for e in demo.experts()}
+    assert {f.name for f in demo.weights.iterdir()} == set(files)
+    for name, sha256 in files.items():
+        assert hashlib.sha256((demo.weights / name).read_bytes()).hexdigest() == sha256
+    total = sum((demo.weights / name).stat().st_size for name in files) + WEIGHTS.stat().st_size
+    assert total <= 20 * 2**20
+
+
+def test_no_expert_is_a_candidate_for_images_it_saw(demo):
+    meta = load_meta_task(demo)
+    sets = demo.image_sets()
+    by_id = {t.id: t for t in meta.tasks}
+    for e, expert in enumerate(meta.experts):
+        if expert.task_id is None:
+            assert not meta.allowed[:, e].any()
+            continue
+        seen = set(sets[by_id[expert.task_id].image_set].tolist())
+        for t, task in enumerate(meta.tasks):
+            assert meta.allowed[t, e] == (not seen & set(sets[task.image_set].tolist()))
+
+
+def test_attribute_tasks_share_their_images(demo):
+    attributes = [t for t in demo.tasks() if t.kind == "attribute"]
+    assert len({t.image_set for t in attributes}) == 1
+    assert len({t.content_hash for t in attributes}) == len(attributes)
+
+
+def test_the_selection_beats_chance_and_generic(demo):
+    table = audit(load_meta_task(demo)).set_index(["kind", "rule"])["mean"]
+    for kind in ("twin", "mixed", "attribute"):
+        assert table[kind, "symmetric"] < table[kind, "chance"]
+        assert table[kind, "symmetric"] < table[kind, "generic"]
+
+
+def test_no_image_is_committed():
+    root = Path(__file__).parents[2]
+    images = [f for f in (root / "t2v_core").rglob("*") if f.suffix in (".png", ".jpg", ".webp")]
+    assert images == []

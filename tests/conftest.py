@@ -1,0 +1,98 @@
+"""Fixtures: a small probe with random weights, small tasks, and a small bank built by the product's own builder."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from t2v_core.bank.bank import Bank
+from t2v_core.probe.bundled import SPEC, SmallResNetFeatures, load_bundled
+from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.probe import Probe, make_probe
+from t2v_core.probe.training import TrainingSettings
+from t2v_core.task.record import DecodedTask
+from t2v_core.task.worlds import WorldTask, synthetic
+
+QUICK = TrainingSettings(epochs=1, images_per_epoch=96, batch_size=32, learning_rate=0.02, balanced=True)
+
+
+@pytest.fixture(scope="session")
+def worlds() -> dict[str, WorldTask]:
+    """The tasks made by code, by id."""
+    return {t.id: t for t in synthetic.tasks(seed=0)}
+
+
+@pytest.fixture
+def shapes(worlds) -> DecodedTask:
+    """A small real task: five shapes, 40 images each to learn from, 20 to test."""
+    return worlds["shapes"].decoded
+
+
+@pytest.fixture
+def random_probe() -> Probe:
+    """The bundled architecture with random weights."""
+    torch.manual_seed(0)
+    return make_probe("random", "random", SmallResNetFeatures(SmallResNet()), None, SPEC, "", torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Probe:
+    return load_bundled(torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def built_bank(tmp_path_factory, worlds) -> Path:
+    """A bank of eight tasks and four experts, written by ``build_demo``. Copy it before changing it."""
+    from dataclasses import replace
+
+    from t2v_core.building import build_demo
+
+    place = tmp_path_factory.mktemp("built") / "bank"
+    kinds = {"shapes": "large", "textures": "large", "digits": "broad"}
+    tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
+    bank = Bank(place)
+    build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
+    bank.close()
+    return place
+
+
+@pytest.fixture
+def bank_path(built_bank, tmp_path) -> Path:
+    """A copy of the small bank, to do with as one likes."""
+    return Path(shutil.copytree(built_bank, tmp_path / "bank"))
+
+
+@pytest.fixture
+def bank(bank_path) -> Bank:
+    return Bank(bank_path)
+
+
+def write_folder(root: Path, decoded: DecodedTask, per_class: int) -> Path:
+    """Write the first images of each class as PNG files, one folder a class."""
+    task = decoded.task
+    for k, name in enumerate(task.classes):
+        (root / name).mkdir(parents=True)
+        for row in np.flatnonzero(task.labels == k)[:per_class]:
+            Image.fromarray(decoded.pixels[row]).save(root / name / f"{row:04d}.png")
+    return root
+
+
+def zip_folder(root: Path, target: Path) -> Path:
+    """Pack a folder, its own name included."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(root.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(root.parent))
+    return target
+
+
+@pytest.fixture
+def shapes_folder(tmp_path, shapes) -> Path:
+    """A folder of 5 x 12 shape images."""
+    return write_folder(tmp_path / "shapes", shapes, 12)

@@ -1,0 +1,143 @@
+"""The bundled probe, and torchvision's probes from files as their users have them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from t2v_core.errors import InputError
+from t2v_core.probe import registry, weights
+from t2v_core.probe.bundled import CARD, WEIGHTS, train_bundled
+from t2v_core.probe.registry import load_probe
+from t2v_core.probe.training import TrainingSettings
+from tests.conftest import QUICK
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def weights_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2V_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+def test_the_bundled_probe_has_the_shape_its_card_tells(bundled):
+    card = json.loads(CARD.read_text())
+    assert card["parameters"] == 288314
+    assert 0.25e6 < card["parameters"] < 0.35e6
+    assert bundled.info.dimension == 688
+    assert bundled.info.feature_dim == 80
+    assert WEIGHTS.stat().st_size < 2**20
+
+
+def test_the_bundled_probe_accepts_larger_inputs(bundled):
+    assert bundled.network(torch.zeros(2, 3, 96, 64)).shape == (2, 80)
+
+
+def test_the_bundled_probe_knows_more_than_chance(bundled, worlds):
+    """Its features separate drawn shapes, which it never saw, far better than chance."""
+    from t2v_core.probe.heads import fit_heads
+
+    task = worlds["shapes"].decoded
+    (head,) = fit_heads(bundled.features(task.pixels)[None], task.task.labels, 5)
+    assert head.validation_accuracy > 0.6
+
+
+def test_training_the_bundled_probe_writes_what_loading_reads(tmp_path, shapes):
+    train, test = shapes.take(~shapes.task.held_out), shapes.take(shapes.task.held_out)
+    settings = TrainingSettings(epochs=1, batch_size=32)
+    accuracy = train_bundled(train, test, settings, CPU, tmp_path / "w.safetensors", tmp_path / "card.json")
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["test_accuracy"] == accuracy
+    assert card["classes"] == list(shapes.task.classes)
+    assert card["train_content_hash"] == train.content_hash
+
+
+def test_resnet34_from_a_safetensors_file(weights_folder):
+    torch.manual_seed(0)
+    network = torchvision.models.resnet34()
+    save_file(network.state_dict(), weights_folder / "resnet34.safetensors")
+    probe = load_probe("resnet34", CPU)
+    assert probe.info.dimension == 8512  # method section 2
+    assert probe.info.feature_dim == 512
+    assert probe.info.spec.crop == 224
+    assert probe.classifier.out_features == 1000
+    assert probe.info.layers[0] == ("conv1", 64)
+    x = torch.randn(1, 3, 64, 64)
+    network.eval()
+    torch.testing.assert_close(probe.classifier(probe.network(x)), network(x))
+    assert weights.preferred()[0] == "resnet34"
+
+
+def test_published_files_are_checked_against_their_name(weights_folder):
+    file = weights_folder / weights.PUBLISHED["resnet18"]
+    torch.save(torchvision.models.resnet18().state_dict(), file)
+    with pytest.raises(InputError, match="checksum in its name"):
+        load_probe("resnet18", CPU)
+
+
+def test_other_shapes_are_refused_with_a_sentence(weights_folder):
+    save_file(torchvision.models.resnet18().state_dict(), weights_folder / "resnet34.safetensors")
+    with pytest.raises(InputError, match="does not hold this network's weights"):
+        load_probe("resnet34", CPU)
+
+
+def test_weights_are_downloaded_checked_and_kept(weights_folder, tmp_path, monkeypatch):
+    content = tmp_path / "content.pth"
+    torch.save(torchvision.models.resnet18().state_dict(), content)
+    digest = hashlib.sha256(content.read_bytes()).hexdigest()[:8]
+    served = tmp_path / f"resnet18-{digest}.pth"
+    content.rename(served)
+    seen = []
+    found = registry._download(served.as_uri(), lambda done, total, text: seen.append((done, total)))
+    assert found == weights_folder / served.name
+    assert seen[-1][0] == seen[-1][1] == served.stat().st_size
+    assert [f.name for f in weights_folder.iterdir()] == [served.name]
+
+
+def test_without_network_or_file_the_message_says_what_to_do(weights_folder, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(registry.urllib.request, "urlopen", refuse)
+    with pytest.raises(InputError, match=r"resnet34-b627a593.pth .* put the file into .* or use the bundled probe"):
+        load_probe("resnet34", CPU)
+    assert list(weights_folder.iterdir()) == []
+
+
+def test_published_names_are_torchvisions():
+    for name, published in weights.PUBLISHED.items():
+        assert registry._weights(name).url.endswith("/" + published)
+
+
+def test_an_unknown_probe_is_named():
+    with pytest.raises(InputError, match="no probe 'resnet999'"):
+        load_probe("resnet999", CPU)
+
+
+def test_features_are_the_same_in_any_batch_size(bundled, shapes):
+    a = bundled.features(shapes.pixels[:20], batch_size=3)
+    b = bundled.features(shapes.pixels[:20], batch_size=20)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_training_repeats_with_a_seed(shapes):
+    from t2v_core.probe.network import SmallResNet
+    from t2v_core.probe.training import train_classifier
+
+    def run() -> np.ndarray:
+        torch.manual_seed(0)
+        network = SmallResNet(5)
+        images = torch.from_numpy(shapes.pixels).permute(0, 3, 1, 2).float() / 255
+        train_classifier(network, images, shapes.task.labels, QUICK)
+        return network.fc.weight.detach().numpy()
+
+    np.testing.assert_array_equal(run(), run())

@@ -1,0 +1,69 @@
+"""Ranking experts: order, certainty, what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from t2v_core.embedding.record import Embedding
+from t2v_core.errors import InputError
+from t2v_core.probe.record import ProbeInfo
+from t2v_core.selection.ranking import certainty, rank_experts
+from t2v_core.task.record import InputSpec
+
+INFO = ProbeInfo("p", "p", "w", (("a", 3), ("b", 2)), (1.0, 2.0), InputSpec(8, 8, (0, 0, 0), (1, 1, 1)), 2, "")
+
+
+def embedding(vector, noise: float, seed: int = 0) -> Embedding:
+    vector = np.asarray(vector, dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    means = np.abs(vector * (1 + noise * rng.normal(size=(10, len(vector))))).astype(np.float32)
+    return Embedding(means.mean(0), "montecarlo", "p", "w", {"seed": 0}, 100, means, np.full(10, 0.1))
+
+
+def test_the_nearest_comes_first_and_is_certain_without_noise():
+    target = embedding([1, 2, 3, 4, 5], 0.001)
+    sources = {"far": embedding([5, 4, 3, 2, 1], 0.001, 1), "near": embedding([1, 2, 3, 4, 5.5], 0.001, 2)}
+    for selector in ("symmetric", "asymmetric"):
+        ranked = rank_experts(target, sources, INFO, selector)
+        assert [r.expert_id for r in ranked] == ["near", "far"]
+        assert ranked[0].p_first == 1
+        assert ranked[0].distance < ranked[1].distance
+    assert certainty(ranked).startswith("Clear")
+
+
+def test_twins_under_noise_share_the_probability():
+    target = embedding([1, 2, 3, 4, 5], 0.5)
+    sources = {str(i): embedding([1, 2, 3, 4, 5], 0.5, i + 1) for i in range(4)}
+    ranked = rank_experts(target, sources, INFO, "symmetric")
+    assert sum(r.p_first for r in ranked) == pytest.approx(1)
+    assert max(r.p_first for r in ranked) < 0.9
+    assert sum(r.p_top3 for r in ranked) == pytest.approx(3)
+    assert all(r.spread > 0 for r in ranked)
+
+
+def test_a_seed_repeats():
+    target, sources = embedding([1, 2, 3, 4, 5], 0.5), {"a": embedding([1, 1, 1, 1, 1], 0.5, 3)}
+    assert rank_experts(target, sources, INFO) == rank_experts(target, sources, INFO)
+
+
+def test_spaces_are_not_mixed():
+    target = embedding([1, 2, 3, 4, 5], 0.1)
+    with pytest.raises(InputError, match="cannot be compared"):
+        rank_experts(target, {"a": replace(target, weights_hash="other")}, INFO)
+    with pytest.raises(InputError, match="cannot be compared"):
+        rank_experts(target, {"a": replace(target, settings={"prior": 1})}, INFO)
+    assert rank_experts(target, {"a": replace(target, settings={"seed": 1})}, INFO)  # only other noise
+    with pytest.raises(InputError, match="no expert"):
+        rank_experts(target, {}, INFO)
+    with pytest.raises(InputError, match="no selector"):
+        rank_experts(target, {"a": target}, INFO, "psychic")
+
+
+def test_bootstrap_averages_to_the_vector_and_error_shrinks():
+    e = embedding([1, 2, 3, 4, 5], 0.3)
+    rounds = e.bootstrap(4000, np.random.default_rng(0))
+    np.testing.assert_allclose(rounds.mean(0), e.vector, rtol=0.02)
+    assert np.linalg.norm(rounds.std(0)) / np.linalg.norm(e.vector) == pytest.approx(e.relative_error, rel=0.1)

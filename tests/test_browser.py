@@ -1,0 +1,101 @@
+"""The main journeys in a real browser: images in, expert out, and the expert works by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from tests.browser import chromium, dashboard, find_chromium, settled
+from tests.conftest import zip_folder
+
+pytestmark = pytest.mark.browser
+
+if find_chromium() is None and os.environ.get("CI") != "true":
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+
+@pytest.fixture
+def app(bank_path, tmp_path):
+    with dashboard(bank_path, tmp_path / "server.log") as address:
+        yield address
+
+
+def find_expert(page) -> None:
+    page.get_by_role("button", name="Find my expert").click()
+    page.get_by_role("heading", name="Start from:").wait_for(timeout=120_000)
+    settled(page)
+
+
+def download(page, target) -> None:
+    with page.expect_download() as waiting:
+        page.get_by_test_id("stDownloadButton").filter(has_text="Download the expert").get_by_role("button").click()
+    waiting.value.save_as(target)
+
+
+def test_a_zip_becomes_an_expert_that_runs(app, tmp_path, shapes_folder):
+    archive = zip_folder(shapes_folder, tmp_path / "my shapes.zip")
+    with chromium() as page:
+        page.goto(f"{app}/Get_an_expert")
+        settled(page)
+        page.get_by_role("radio", name="A zip file").or_(page.get_by_role("button", name="A zip file")).first.click()
+        page.locator("input[type=file]").set_input_files(archive)
+        page.get_by_role("heading", name="my shapes: 60 images, 5 classes").wait_for()
+        find_expert(page)
+        address = page.url
+        download(page, tmp_path / "expert.zip")
+        page.goto("about:blank")
+        page.goto(address)  # the result outlives the page
+        page.get_by_role("heading", name="Start from:").wait_for()
+    with zipfile.ZipFile(tmp_path / "expert.zip") as archive:
+        archive.extractall(tmp_path / "expert")
+    image = next((shapes_folder / "star").glob("*.png"))
+    command = [sys.executable, "classify.py", str(image)]
+    found = subprocess.run(command, cwd=tmp_path / "expert", capture_output=True, text=True, check=True)
+    assert found.stdout.split("\t")[1] in {"circle", "square", "triangle", "star", "cross"}
+
+
+def test_a_folder_is_previewed_ranked_kept_and_found_on_the_map(app, tmp_path, shapes_folder):
+    (shapes_folder / "circle" / "readme.txt").write_text("no image")
+    with chromium() as page:
+        page.goto(f"{app}/Get_an_expert")
+        settled(page)
+        page.locator("input[type=file]").set_input_files(shapes_folder)
+        page.get_by_role("heading", name="shapes: 60 images, 5 classes").wait_for()
+        page.get_by_text("1 files are left out").wait_for()
+        find_expert(page)
+        page.get_by_role("button", name="Keep this task in the bank").click()
+        page.get_by_text("The task is kept in the bank.").wait_for()
+        page.goto(f"{app}/Task_map")
+        settled(page)
+        page.get_by_text("your uploads").first.wait_for()
+
+
+def test_a_hostile_zip_is_one_sentence_and_the_server_lives(app, tmp_path):
+    bad = tmp_path / "bad.zip"
+    with zipfile.ZipFile(bad, "w") as archive:
+        archive.writestr("../../outside/1.png", b"x")
+    with chromium() as page:
+        page.goto(f"{app}/Get_an_expert")
+        settled(page)
+        page.get_by_role("radio", name="A zip file").or_(page.get_by_role("button", name="A zip file")).first.click()
+        page.locator("input[type=file]").set_input_files(bad)
+        message = page.get_by_test_id("stAlert").first
+        message.wait_for()
+        assert "../../outside/1.png" in message.inner_text()
+        page.goto(app)
+        page.get_by_role("heading", name="Which expert should I start from?").wait_for()
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("path", ["", "Task_map", "Get_an_expert", "Bank"])
+def test_pages_paint_and_fit_a_narrow_window(app, path):
+    with chromium(width=820) as page:
+        page.goto(f"{app}/{path}")
+        settled(page)
+        assert page.get_by_test_id("stException").count() == 0
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 1

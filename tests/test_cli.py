@@ -1,0 +1,183 @@
+"""The command line as scripts use it: JSON on standard output, exit codes, one line of error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from t2v_core.cli import main
+from tests.conftest import write_folder, zip_folder
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def run_json(capsys, *arguments: str) -> dict:
+    code, out, _ = run(capsys, *arguments, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_embed_gives_the_vector_and_repeats(capsys, bank_path, shapes_folder):
+    first = run_json(capsys, "embed", shapes_folder, "--bank", bank_path)
+    assert len(first["vector"]) == first["dimension"] == 688
+    assert first["images"] == 60
+    assert 0 < first["relative_error"] < 1
+    again = run_json(capsys, "embed", shapes_folder, "--bank", bank_path)
+    np.testing.assert_allclose(first["vector"], again["vector"], rtol=1e-5)
+
+
+def test_embed_save_puts_the_task_into_the_bank(capsys, bank_path, shapes_folder):
+    saved = run_json(capsys, "embed", shapes_folder, "--bank", bank_path, "--save", "--name", "mine")
+    rows = run_json(capsys, "bank", "list", "--bank", bank_path)["rows"]
+    assert {"id": saved["id"], "name": "mine", "kind": "upload", "classes": 5, "images": 60} in rows
+
+
+def test_recommend_prefers_the_expert_of_the_same_task(capsys, bank_path, tmp_path, shapes):
+    """Held-out images of the shapes: no expert saw them, one was trained on their like."""
+    root = write_folder(tmp_path / "fresh", shapes.take(shapes.task.held_out), 20)
+    result = run_json(
+        capsys, "recommend", root, "--bank", bank_path, "--fit-head", "--out", tmp_path / "out", "--selector", "domain"
+    )
+    assert result["ranking"][0]["task_id"] == "shapes"
+    assert result["ranking"][0]["fitted"]["n"] == 100
+    assert result["generic"]["how"] == "5-fold cross validation"
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["task"]["name"] == "fresh"
+    assert (tmp_path / "out" / f"{result['ranking'][0]['expert_id']}.zip").is_file()
+
+
+def test_an_expert_that_saw_the_images_is_no_candidate(capsys, bank_path, tmp_path, bank, worlds):
+    from t2v_core.pipeline import training_digests
+    from t2v_core.recommendation import _sources
+
+    class Seen:
+        digests = training_digests(worlds["shapes"].decoded)
+        info = next(iter(bank.probes().values()))
+
+    assert "expert-shapes" not in _sources(bank, Seen, "symmetric")
+    assert "expert-textures" in _sources(bank, Seen, "symmetric")
+
+
+def test_the_download_runs_by_itself(capsys, bank_path, tmp_path, shapes_folder):
+    run_json(capsys, "recommend", shapes_folder, "--bank", bank_path, "--fit-head", "--out", tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "out" / "generic.zip") as archive:
+        archive.extractall(tmp_path / "expert")
+    image = next((shapes_folder / "circle").glob("*.png"))
+    found = subprocess.run(
+        [sys.executable, "classify.py", str(image)],
+        cwd=tmp_path / "expert",
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, label, probability = found.stdout.strip().split("\t")
+    assert label in {"circle", "square", "triangle", "star", "cross"}
+    assert 0.2 <= float(probability) <= 1
+
+
+def test_distances_match_and_go_to_csv(capsys, bank_path, tmp_path):
+    shown = run_json(capsys, "distances", "--bank", bank_path)
+    matrix = np.array(shown["matrix"])
+    np.testing.assert_allclose(matrix, matrix.T)
+    assert (np.diag(matrix) == 0).all()
+    run_json(capsys, "distances", "--bank", bank_path, "--out", tmp_path / "m.csv", "--metric", "asymmetric")
+    assert (tmp_path / "m.csv").read_text().count("\n") == 9
+
+
+def test_export_import_and_info(capsys, bank_path, tmp_path):
+    run_json(capsys, "bank", "export", tmp_path / "b.zip", "--bank", bank_path)
+    taken = run_json(capsys, "bank", "import", tmp_path / "b.zip", "--bank", tmp_path / "new")
+    assert taken == {"tasks": 8, "experts": 4, "errors": 32}
+    assert run_json(capsys, "bank", "info", "--bank", tmp_path / "new")["tasks"] == 8
+
+
+def test_probes_and_experts_are_listed(capsys, bank_path):
+    assert {"bundled", "resnet34"} <= {r["id"] for r in run_json(capsys, "probes")["rows"]}
+    assert len(run_json(capsys, "experts", "--bank", bank_path)["rows"]) == 4
+    assert "generic" in run(capsys, "experts", "--bank", bank_path)[1]
+
+
+def test_verify(capsys, bank_path):
+    assert run_json(capsys, "bank", "verify", "--bank", bank_path)["verified"] is True
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "does not exist"),
+        (lambda p: p.mkdir(), "is empty"),
+        (lambda p: (p / "a").mkdir(parents=True), "is empty"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(capsys, bank_path, tmp_path, make, message):
+    make(tmp_path / "bad")
+    code, out, err = run(capsys, "recommend", tmp_path / "bad", "--bank", bank_path, "--json")
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == err.count("error:") + err.count("loading")
+    assert message in err
+
+
+def test_a_folder_of_one_class_is_refused(capsys, bank_path, shapes_folder, tmp_path):
+    (tmp_path / "one").mkdir()
+    (shapes_folder / "circle").rename(tmp_path / "one" / "circle")
+    code, _, err = run(capsys, "embed", tmp_path / "one", "--bank", bank_path)
+    assert code == 2
+    assert "one class 'circle'" in err
+
+
+def test_an_unknown_device_is_named(capsys, bank_path, shapes_folder):
+    code, _, err = run(capsys, "embed", shapes_folder, "--bank", bank_path, "--device", "abacus")
+    assert code == 2
+    assert "'abacus'" in err
+
+
+def test_attributes_are_chosen_by_name(capsys, bank_path, tmp_path, shapes):
+    from PIL import Image
+
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    lines = ["file,round,pointed"]
+    for n in range(40):
+        Image.fromarray(shapes.pixels[n * 5]).save(folder / f"{n}.png")
+        lines.append(f"{n}.png,{int(n % 2)},{int(n % 3 == 0)}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    code, _, err = run(capsys, "embed", folder, "--bank", bank_path)
+    assert code == 2
+    assert "name one of: round, pointed" in err
+    found = run_json(capsys, "embed", folder, "--bank", bank_path, "--attribute", "pointed")
+    assert found["classes"] == ["not pointed", "pointed"]
+
+
+def test_resnet34_from_a_local_file_embeds_photographs(capsys, tmp_path, monkeypatch, shapes_folder):
+    import torch
+    import torchvision
+    from safetensors.torch import save_file
+
+    monkeypatch.setenv("T2V_WEIGHTS", str(tmp_path))
+    torch.manual_seed(0)
+    save_file(torchvision.models.resnet34().state_dict(), tmp_path / "resnet34.safetensors")
+    options = ["--probe", "resnet34", "--max-images", "10", "--bank", tmp_path / "bank"]
+    assert run_json(capsys, "embed", shapes_folder, *options)["dimension"] == 8512
+
+
+def test_as_a_process_from_a_zip(bank_path, shapes_folder, tmp_path):
+    archive = zip_folder(shapes_folder, tmp_path / "shapes.zip")
+    command = [sys.executable, "-m", "t2v_core", "recommend", archive, "--bank", bank_path, "--json"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result["task"]["name"] == "shapes"
+    assert "reading images" in done.stderr

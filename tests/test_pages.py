@@ -1,0 +1,148 @@
+"""Every page by itself: with a bank, with an empty one, and what a person can do on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from t2v_core.bank.bank import Bank
+from t2v_core.jobs.store import DONE, FAILED, JobStore
+from tests.jobs.test_jobs import _row, wait_for
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["app.py", "pages/1_Task_map.py", "pages/2_Get_an_expert.py", "pages/3_Bank.py"]
+
+
+@pytest.fixture
+def open_page(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+    def open_(page: str, bank: Path, **query: str) -> AppTest:
+        monkeypatch.setenv("T2V_BANK", str(bank))
+        app = AppTest.from_file(str(ROOT / page), default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = value
+        return app.run()
+
+    return open_
+
+
+def text(app: AppTest) -> str:
+    parts = [*app.markdown, *app.info, *app.error, *app.warning, *app.success, *app.subheader, *app.title, *app.caption]
+    return "\n".join(str(p.value) for p in parts)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_with_a_bank(open_page, bank_path, page):
+    app = open_page(page, bank_path)
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_what_to_do_with_an_empty_bank(open_page, tmp_path, monkeypatch, page):
+    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    app = open_page(page, tmp_path / "empty")
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_when_the_bank_cannot_be_opened(open_page, tmp_path, page):
+    (tmp_path / "file").write_text("")
+    app = open_page(page, tmp_path / "file")
+    assert not app.exception
+    assert "cannot open a bank" in app.error[0].value.casefold()
+
+
+def test_home_counts_what_is_there(open_page, bank_path):
+    app = open_page("app.py", bank_path)
+    assert "8 tasks, 4 experts, 32 measured errors" in text(app)
+
+
+def test_a_link_to_a_task_shows_it_and_its_neighbours(open_page, bank_path):
+    app = open_page("pages/1_Task_map.py", bank_path, task="digits")
+    assert app.selectbox(key="map_task").value == "digits"
+    near = app.dataframe[0].value
+    assert len(near) == 7
+    assert near["distance"].is_monotonic_increasing
+
+
+def test_choosing_a_task_changes_the_address(open_page, bank_path):
+    app = open_page("pages/1_Task_map.py", bank_path)
+    app.selectbox(key="map_task").select("stripes").run()
+    assert app.query_params["task"] in ("stripes", ["stripes"])
+    assert not app.exception
+
+
+def test_hiding_every_kind_leaves_a_hint(open_page, bank_path):
+    app = open_page("pages/1_Task_map.py", bank_path)
+    app.multiselect(key="map_kinds").set_value([]).run()
+    assert "Every kind of task is hidden" in text(app)
+
+
+def test_a_finished_job_is_shown_whole_and_can_be_kept(open_page, bank_path, shapes_folder):
+    store = JobStore(Bank(bank_path))
+    job = store.submit("recommend", "mine", {"path": str(shapes_folder), "name": "mine", "fit": "top"})
+    assert wait_for(store, job.id).state == DONE
+    app = open_page("pages/2_Get_an_expert.py", bank_path, job=job.id)
+    assert not app.exception
+    shown = text(app)
+    assert "Start from:" in shown
+    assert "How sure." in shown
+    keep = next(b for b in app.button if b.label == "Keep this task in the bank")
+    app = keep.click().run()
+    assert not app.exception
+    assert any(t.name == "mine" for t in Bank(bank_path).tasks())
+    for page in PAGES:
+        assert not open_page(page, bank_path).exception
+    assert "mine" in open_page("pages/3_Bank.py", bank_path).dataframe[0].value["name"].tolist()
+
+
+def test_a_failed_job_says_why_and_offers_another_try(open_page, bank_path):
+    store = JobStore(Bank(bank_path))
+    job_id = _row(store)
+    store.finish(job_id, FAILED, "the zip holds no images")
+    app = open_page("pages/2_Get_an_expert.py", bank_path, job=job_id)
+    assert "The zip holds no images." in app.error[0].value
+    assert "Try again" in [b.label for b in app.button]
+
+
+def test_an_unknown_job_is_no_traceback(open_page, bank_path):
+    app = open_page("pages/2_Get_an_expert.py", bank_path, job="nothing")
+    assert not app.exception
+    assert "no job 'nothing'" in app.error[0].value
+
+
+def test_a_waiting_job_can_be_cancelled_on_its_page(open_page, bank_path):
+    store = JobStore(Bank(bank_path))
+    job_id = _row(store)
+    app = open_page("pages/2_Get_an_expert.py", bank_path, job=job_id)
+    next(b for b in app.button if b.label == "Cancel").click().run()
+    assert store.get(job_id).state == "cancelling"
+
+
+def test_paths_outside_the_roots_are_refused(open_page, bank_path, shapes_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2V_ROOTS", str(shapes_folder.parent))
+    app = open_page("pages/2_Get_an_expert.py", bank_path)
+    assert "A path on the server" in app.button_group[0].options if hasattr(app, "button_group") else True
+    from pages.common.intake import server_path
+    from t2v_core.errors import InputError
+
+    assert server_path("shapes") == shapes_folder.resolve()
+    for bad in ("/etc", "../../etc", str(ROOT)):
+        with pytest.raises(InputError, match="is not below"):
+            server_path(bad)
+
+
+def test_a_preview_shows_classes_warnings_and_pictures(shapes_folder):
+    from pages.common.intake import preview
+
+    (shapes_folder / "circle" / "notes.jpg").write_text("this is text")
+    seen = preview.__wrapped__(str(shapes_folder), "shapes")
+    assert seen.found.tasks[0].classes == ("circle", "cross", "square", "star", "triangle")
+    assert [s.name for s in seen.skipped[0]] == ["circle/notes.jpg"]
+    assert {label for label, _ in seen.examples[0]} == {"circle", "cross", "square", "star", "triangle"}
+    assert all(data.startswith(b"\x89PNG") for _, data in seen.examples[0])
