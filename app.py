@@ -34,24 +34,24 @@ left, middle, right = st.columns(3)
 with left.container(border=True, height="stretch"):
     st.subheader("Get an expert")
     st.write("Drop a folder or zip of labelled images. About a minute later you hold a ranked list and a download.")
-    st.page_link(EXPERT, label="Start with your images", icon="🎯")
+    st.page_link(EXPERT, label="Start with your images", icon=":material/arrow_forward:")
 with middle.container(border=True, height="stretch"):
     st.subheader("See the task space")
     st.write("Every task is a point; near points ask the same of a network. Find out what yours would sit next to.")
-    st.page_link(MAP, label="Open the task map", icon="🗺️")
+    st.page_link(MAP, label="Open the task map", icon=":material/arrow_forward:")
 with right.container(border=True, height="stretch"):
     st.subheader("Look into the bank")
     st.write(
         f"{counts['tasks']} tasks, {counts['experts']} experts, {counts['errors']:,} measured errors, and your jobs."
     )
-    st.page_link(BANK, label="Open the bank", icon="🗄️")
+    st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
 
 active = [job for job in jobs(bank).list() if job.active]
 if active:
     st.info(
         f"{len(active)} job is running: {active[0].title}." if len(active) == 1 else f"{len(active)} jobs are running."
     )
-    st.page_link(EXPERT, label="Watch it", icon="⏳", query_params={"job": active[0].id})
+    st.page_link(EXPERT, label="Watch it", icon=":material/hourglass_top:", query_params={"job": active[0].id})
 
 if not counts["tasks"]:
     st.info(

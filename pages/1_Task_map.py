@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import distance_table, task_map_table
+from pages.common.data import distance_table, kind_words, task_map_table
 from pages.common.frame import BANK, EXPERT, open_page
 from t2v_core.figures.task_map import task_map
 
@@ -13,7 +13,7 @@ COLOURS = {
     "branch of the taxonomy": "level 2",
     "top of the taxonomy": "level 1",
     "fine branch": "level 3",
-    "role in the demo": "kind",
+    "role in this bank": "role",
     "data set": "origin",
 }
 NEIGHBOURS = 10
@@ -25,14 +25,14 @@ bank = open_page(
 tasks = task_map_table(bank)
 if tasks.empty:
     st.info("No task is in this bank yet. Embed a folder on the page “Get an expert”, or import a bank.")
-    st.page_link(EXPERT, label="Get an expert", icon="🎯")
-    st.page_link(BANK, label="Open the bank", icon="🗄️")
+    st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
+    st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
 
 controls = st.columns([1.3, 2, 2])
 colour = controls[0].selectbox("Colour by", list(COLOURS), key="map_colour")
 kinds = sorted(tasks["kind"].unique())
-shown_kinds = controls[1].multiselect("Show", kinds, default=kinds, key="map_kinds")
+shown_kinds = controls[1].multiselect("Show", kinds, default=kinds, format_func=kind_words, key="map_kinds")
 names = tasks["name"].to_dict()
 
 
@@ -89,13 +89,14 @@ with panel:
         row = tasks.loc[chosen]
         st.subheader(row["name"])
         st.write(row["path"])
-        facts = st.columns(3)
-        facts[0].metric("Classes", int(row["classes"]))
-        facts[1].metric("Images", f"{int(row['images']):,}")
-        facts[2].metric("Head accuracy", row["accuracy"])
+        st.write(f"{row['classes']} classes · {row['images']:,} images · a linear head is right on {row['accuracy']}")
         distance = distance_table(bank)[chosen].drop(chosen).nsmallest(NEIGHBOURS)
         near = pd.DataFrame({"nearest tasks": [names[i] for i in distance.index], "distance": distance.to_numpy()})
-        st.dataframe(near, hide_index=True, column_config={"distance": st.column_config.NumberColumn(format="%.3f")})
+        columns = {
+            "nearest tasks": st.column_config.TextColumn(width=190),
+            "distance": st.column_config.NumberColumn(format="%.3f", width=70),
+        }
+        st.dataframe(near, hide_index=True, column_config=columns)
         st.download_button(
             "Download all distances of this task", distance_table(bank)[chosen].to_csv(), f"{chosen}.csv"
         )

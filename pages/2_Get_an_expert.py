@@ -104,7 +104,7 @@ def _explain() -> None:
 
 
 def _offer_other_images() -> None:
-    if st.button("Choose other images", icon="↩️"):
+    if st.button("Choose other images", icon=":material/undo:"):
         _forget_upload()
         st.rerun()
 
@@ -160,7 +160,7 @@ def _ask_options(bank: Bank, source: Path, name: str, attributes: list[str]) -> 
             st.caption(f"The probe must be the one the bank's experts were embedded by. {preferred()[1]}")
             most = st.number_input("Use at most this many images to learn from", 100, 20000, 2000, 100)
             seed = st.number_input("Seed", 0, 10**6, 0)
-        if not st.form_submit_button("Find my expert", type="primary", icon="🎯"):
+        if not st.form_submit_button("Find my expert", type="primary", icon=":material/arrow_forward:"):
             return
     store = jobs(bank)
     job_id = store.new_id()
@@ -220,14 +220,14 @@ bank = open_page(
 job_id = st.query_params.get("job")
 if job_id:
     store = jobs(bank)
-    if st.button("New images", icon="↩️"):
+    if st.button("New images", icon=":material/undo:"):
         st.query_params.clear()
         st.rerun()
     try:
         job = store.get(job_id)
     except InputError as error:
         show_error(error)
-        st.page_link(EXPERT, label="Start with new images", icon="🎯")
+        st.page_link(EXPERT, label="Start with new images", icon=":material/arrow_forward:")
         st.stop()
     if job.active:
         watch(store, job_id)

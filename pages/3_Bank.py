@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import UPLOAD, audit_table, task_table
+from pages.common.data import UPLOAD, audit_table, kind_words, task_table
 from pages.common.frame import EXPERT, jobs, open_page, show_error
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import error_table, export_bank, import_bank
@@ -24,7 +24,7 @@ def tasks_tab(bank: Bank) -> None:
         st.info("No task yet. Embed a folder on “Get an expert” and keep it, or import a bank below.")
         return
     kinds = sorted(table["kind"].unique())
-    chosen = st.multiselect("Show", kinds, default=kinds, key="bank_kinds")
+    chosen = st.multiselect("Show", kinds, default=kinds, format_func=kind_words, key="bank_kinds")
     shown = table[table["kind"].isin(chosen)]
     st.dataframe(shown, hide_index=True, column_config={"norm": st.column_config.NumberColumn(format="%.3g")})
     st.download_button("Download as CSV", shown.to_csv(index=False), "tasks.csv", "text/csv")
@@ -87,7 +87,7 @@ def _job_row(store: JobStore, job: Job) -> None:
     detail = f"{job.stage} {job.done}/{job.total} {job.message}" if job.active else job.message
     text.markdown(f"**{job.title}** · {job.state} · {when}" + (f"  \n{detail}" if detail else ""))
     with buttons[0]:
-        st.page_link(EXPERT, label="Open", icon="↗️", query_params={"job": job.id})
+        st.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
     if job.active and buttons[1].button("Cancel", key=f"cancel{job.id}"):
         store.cancel(job.id)
         st.rerun(scope="fragment")

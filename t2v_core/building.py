@@ -23,15 +23,14 @@ from t2v_core import __version__
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ErrorEntry, ExpertRecord
 from t2v_core.embedding.record import TASK2VEC
-from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+from t2v_core.embedding.task2vec import Task2VecSettings, TaskEmbeddings, embed_task
 from t2v_core.errors import InputError
 from t2v_core.experts.errors import PROTOCOL, task_errors
 from t2v_core.experts.training import ARCHITECTURE, FINE_TUNING, TrainedExpert, fine_tune, keep_weights, load_expert
 from t2v_core.pipeline import Report, task_record, training_digests
 from t2v_core.probe.bundled import load_bundled
-from t2v_core.probe.probe import Probe
 from t2v_core.probe.registry import load_probe
-from t2v_core.probe.training import TrainingSettings
+from t2v_core.probe.training import TrainingSettings, autocast
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.distances import symmetric
 from t2v_core.task.record import DecodedTask
@@ -69,14 +68,13 @@ def build_demo(
     Returns:
         Seconds spent in each stage.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settings = settings or Task2VecSettings(seed=seed)
     training = replace(training, seed=seed)
     seconds = {}
-    started = time.perf_counter()
-    _embed_all(bank, tasks, load_probe(probe_name, device), settings, report)
-    seconds["embed"] = time.perf_counter() - started
     with _pool(workers) as pool:
+        started = time.perf_counter()
+        _embed_all(bank, tasks, probe_name, settings, pool, report)
+        seconds["embed"] = time.perf_counter() - started
         started = time.perf_counter()
         _save_generic(bank)
         _train_all(bank, [t for t in tasks if t.kind in EXPERT_KINDS], training, pool, report)
@@ -93,7 +91,7 @@ def build_demo(
             "training": asdict(training),
             "protocol": PROTOCOL,
             "torch": torch.__version__,
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device.type}",
+            "machine": f"{platform.machine()}, {workers} processes of one thread, cpu",
             "seconds": {name: round(value, 1) for name, value in seconds.items()},
         },
     )
@@ -152,22 +150,32 @@ def verify(
 
 
 def _embed_all(
-    bank: Bank, tasks: Sequence[WorldTask], probe: Probe, settings: Task2VecSettings, report: Report
+    bank: Bank,
+    tasks: Sequence[WorldTask],
+    probe_name: str,
+    settings: Task2VecSettings,
+    pool: ProcessPoolExecutor,
+    report: Report,
 ) -> None:
+    info = load_probe(probe_name, torch.device("cpu")).info
     known = {t.id: t.content_hash for t in bank.tasks()}
-    present = bank.embeddings(TASK2VEC, probe.info.weights_hash)
-    for number, item in enumerate(tasks):
-        report("embedding tasks", number, len(tasks), item.name)
+    present = bank.embeddings(TASK2VEC, info.weights_hash)
+    pending: dict[Future[TaskEmbeddings], WorldTask] = {}
+    for item in tasks:
         same = known.get(item.id) == item.decoded.content_hash
-        if same and item.id in present and present[item.id].settings == asdict(settings):
-            continue
-        found = embed_task(item.decoded, probe, settings)
-        bank.save_task(
-            task_record(item.id, item.decoded, item.kind),
-            training_digests(item.decoded),
-            [found.fisher, found.domain],
-            probe.info,
-        )
+        if not (same and item.id in present and present[item.id].settings == asdict(settings)):
+            pending[pool.submit(_embed_one, item.decoded, probe_name, settings)] = item
+    done = len(tasks) - len(pending)
+    for future in as_completed(pending):
+        item, found = pending[future], future.result()
+        record = task_record(item.id, item.decoded, item.kind)
+        bank.save_task(record, training_digests(item.decoded), [found.fisher, found.domain], info)
+        done += 1
+        report("embedding tasks", done, len(tasks), item.name)
+
+
+def _embed_one(decoded: DecodedTask, probe_name: str, settings: Task2VecSettings) -> TaskEmbeddings:
+    return embed_task(decoded, load_probe(probe_name, torch.device("cpu")), settings)
 
 
 def _save_generic(bank: Bank) -> None:
@@ -240,7 +248,9 @@ def _fill_errors(bank: Bank, tasks: Sequence[WorldTask], pool: ProcessPoolExecut
 
 
 def _features_of(file: Path, sha256: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return load_expert(file, sha256, torch.device("cpu")).features(images).numpy()
+    device = torch.device("cpu")
+    with autocast(device):
+        return load_expert(file, sha256, device).features(images).numpy()
 
 
 @contextmanager

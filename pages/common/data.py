@@ -15,9 +15,25 @@ from t2v_core.space.projection import place, tsne
 
 UPLOAD = "upload"
 
+KIND_WORDS = {
+    "large": "superclasses, large set",
+    "twin": "superclasses, small set",
+    "mixed": "mixed classes",
+    "attribute": "attributes",
+    "attribute-source": "attributes, large set",
+    "broad": "broad",
+    "other": "other worlds",
+    UPLOAD: "your uploads",
+}
+
+
+def kind_words(kind: str) -> str:
+    """The role of a task in its bank, in words."""
+    return KIND_WORDS.get(kind, kind)
+
 
 def task_table(bank: Bank) -> pd.DataFrame:
-    """One row a task: ``id, name, kind, origin, path, classes, images, accuracy, norm, level 1, level 2, level 3``."""
+    """One row a task: ``id, name, kind, role, origin, path, classes, images, accuracy, norm, level 1..3``."""
     return _task_table(bank, bank.location, bank.version())
 
 
@@ -48,6 +64,7 @@ def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
                 "id": t.id,
                 "name": t.name,
                 "kind": t.kind,
+                "role": kind_words(t.kind),
                 "origin": t.origin,
                 "path": " › ".join(path),
                 "classes": len(t.classes),
@@ -57,7 +74,7 @@ def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
                 **{f"level {i + 1}": path[min(i, len(path) - 1)] for i in range(3)},
             }
         )
-    columns = ["id", "name", "kind", "origin", "path", "classes", "images", "accuracy", "norm"]
+    columns = ["id", "name", "kind", "role", "origin", "path", "classes", "images", "accuracy", "norm"]
     return pd.DataFrame(rows, columns=[*columns, "level 1", "level 2", "level 3"])
 
 
@@ -84,7 +101,7 @@ def _map_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 
 @st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
-    return audit(load_meta_task(_bank))
+    return audit(load_meta_task(_bank)).dropna(subset=["mean"])
 
 
 def fixed_map(bank: Bank, distance: pd.DataFrame) -> np.ndarray:

@@ -17,6 +17,12 @@ STYLE = """
 """
 
 START, MAP, EXPERT, BANK = "app.py", "pages/1_Task_map.py", "pages/2_Get_an_expert.py", "pages/3_Bank.py"
+PAGES = {
+    START: ("Home", ":material/home:"),
+    MAP: ("Task map", ":material/scatter_plot:"),
+    EXPERT: ("Get an expert", ":material/model_training:"),
+    BANK: ("Bank", ":material/database:"),
+}
 
 
 def open_page(title: str, question: str) -> Bank:
@@ -26,8 +32,10 @@ def open_page(title: str, question: str) -> Bank:
         title: of the page.
         question: what the page answers, in one sentence.
     """
-    st.set_page_config(page_title=f"{title} · Task2Vec", page_icon="🧭", layout="wide")
+    st.set_page_config(page_title=f"{title} · Task2Vec", page_icon=":material/explore:", layout="wide")
     st.html(STYLE)
+    for page, (label, icon) in PAGES.items():
+        st.sidebar.page_link(page, label=label, icon=icon)
     st.title(title)
     st.html(f'<div class="question">{question}</div>')
     try:

@@ -16,7 +16,7 @@ from t2v_core.figures.task_map import task_map
 from t2v_core.jobs.store import Job
 
 KIND_WORDS = {"twin": "same classes, new images", "mixed": "mixed classes", "attribute": "same images, new labels"}
-ICONS = {"Clear": "🟢", "Likely": "🟡", "Open": "🟠"}
+ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]"}
 SHOWN = 8
 
 
@@ -30,7 +30,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     with left:
         st.markdown(f"**Why.** {best['reason']}")
         word = result["certainty"].split(":")[0]
-        st.markdown(f"**How sure.** {ICONS.get(word, '⚪')} {result['certainty']}")
+        st.markdown(f"**How sure.** {ICONS.get(word, '')} {result['certainty']}")
         st.markdown(f"{result['familiarity']}")
         st.markdown(_track_record(result))
         for text in result["warnings"]:
@@ -107,7 +107,7 @@ def _downloads(result: dict, out: Path) -> None:
         f"{chosen}.zip",
         "application/zip",
         type="primary",
-        icon="⬇️",
+        icon=":material/download:",
         on_click="ignore",
         key="download",
     )

@@ -52,7 +52,7 @@ def embed_task(
     probe: Probe,
     settings: Task2VecSettings | None = None,
     *,
-    batch_size: int = 64,
+    batch_size: int = 32,
     progress: Progress | None = None,
 ) -> TaskEmbeddings:
     """Embed a labelled task (T2V section 3.1): features, head, Fisher diagonal of the probe's filters.

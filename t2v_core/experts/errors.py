@@ -8,7 +8,10 @@ from torch import Tensor
 
 from t2v_core.probe.heads import fit_heads
 
-PROTOCOL = "linear head on frozen features, full-batch Adam with early stopping, balanced error on held-out images"
+PROTOCOL = (
+    "linear head on frozen features (bfloat16 where fast), full-batch Adam with early stopping, "
+    "balanced error on held-out images"
+)
 
 
 def balanced_error(predicted: np.ndarray, labels: np.ndarray) -> float:

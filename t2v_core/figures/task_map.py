@@ -56,7 +56,7 @@ def task_map(tasks: pd.DataFrame, selected: frozenset[str] = frozenset(), height
         template=TEMPLATE,
         height=height,
         dragmode="pan",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.02, "x": 0, "title": None},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.02, "x": 0, "title": None, "font": {"size": 13}},
         uirevision="task map",
     )
     figure.update_xaxes(visible=False)

@@ -45,34 +45,40 @@ def unfold(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
 
     Args:
         layer: the convolution.
-        inputs: its input ``[B, C, H, W]``.
+        inputs: its input ``[B, C, H, W]``; anything shorter than float32 becomes float32.
     """
     # torch keeps, for every padding mode and for "same", the amount on each side in this private field.
+    inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
     left, right, top, bottom = layer._reversed_padding_repeated_twice
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     if any((left, right, top, bottom)):
         inputs = functional.pad(inputs, (left, right, top, bottom), mode=mode)
     if layer.groups > 1:
         inputs = inputs.reshape(-1, inputs.shape[1] // layer.groups, *inputs.shape[2:])
-    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    if kernel == (1, 1):
-        return inputs[:, :, :: stride[0], :: stride[1]].flatten(2)
-    return functional.unfold(inputs, kernel, dilation, 0, stride)  # type: ignore[arg-type]
+    # A strided view copied once: several times faster on a CPU than torch's own im2col.
+    batch, channels, height, width = inputs.shape
+    (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
+    rows, columns = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1
+    to_image, to_channel, down, across = inputs.stride()
+    view = inputs.as_strided(
+        (batch, channels, kh, kw, rows, columns),
+        (to_image, to_channel, dh * down, dw * across, sh * down, sw * across),
+        inputs.storage_offset(),
+    )
+    return view.reshape(batch, channels * kh * kw, rows * columns)
 
 
-def conv_filter_means(layer: nn.Conv2d, inputs: Tensor, delta: Tensor) -> Tensor:
+def conv_filter_means(layer: nn.Conv2d, patches: Tensor, delta: Tensor) -> Tensor:
     """Per-sample squared gradient of a convolution, averaged over the weights of each filter.
 
     Args:
         layer: the convolution.
-        inputs: its input ``[B, C, H, W]``.
+        patches: its input, from ``unfold``.
         delta: gradient of each sample's own loss with respect to its output ``[B, O, H', W']``.
 
     Returns:
-        ``[B, O]`` float32 (or float64) means over the D weights of a filter.
+        ``[B, O]`` means over the D weights of a filter.
     """
-    dtype = torch.promote_types(delta.dtype, torch.float32)
     batch, filters = delta.shape[:2]
-    patches = unfold(layer, inputs.to(dtype))
-    grouped = delta.to(dtype).reshape(batch * layer.groups, filters // layer.groups, -1)
+    grouped = delta.to(patches.dtype).reshape(batch * layer.groups, filters // layer.groups, -1)
     return filter_square_norms(patches, grouped).reshape(batch, filters) / patches.shape[1]

@@ -21,10 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from t2v_core.fisher.capture import watch
-from t2v_core.fisher.layers import conv_filter_means
+from t2v_core.fisher.layers import conv_filter_means, unfold
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import Progress
+
+KEEP_BYTES = 256 << 20
+"""Unfolded inputs kept between the backward passes of one batch."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def montecarlo_fisher(
     draws: int = 1,
     chunks: int = 20,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 32,
     progress: Progress | None = None,
 ) -> FisherSums:
     """Fisher diagonal of the probe's filters on one task.
@@ -118,12 +121,19 @@ def montecarlo_fisher(
     chunk = assign_chunks(labels, chunks, seed)
     weights = class_weights(labels, len(head.bias))
     parts = int(chunk.max()) + 1
+    passes = min(draws, len(head.bias) - 1)
     uniforms = torch.from_numpy(np.random.default_rng([seed, 0]).random((len(labels), draws))).to(device)
     sums = torch.zeros(parts, int(edges[-1]), dtype=torch.float64, device=device)
     share = torch.zeros(0)
+    kept: dict[int, torch.Tensor] = {}
 
     def add(number: int, inputs: torch.Tensor, delta: torch.Tensor) -> None:
-        values = conv_filter_means(layers[number], inputs, delta)  # type: ignore[arg-type]
+        patches = kept.get(number)
+        if patches is None:
+            patches = unfold(layers[number], inputs)  # type: ignore[arg-type]
+            if passes > 1 and sum(p.nbytes for p in kept.values()) + patches.nbytes <= KEEP_BYTES:
+                kept[number] = patches
+        values = conv_filter_means(layers[number], patches, delta)  # type: ignore[arg-type]
         sums[:, edges[number] : edges[number + 1]] += share @ values.double()
 
     with watch(layers, add):
@@ -133,6 +143,7 @@ def montecarlo_fisher(
             factor = exact_factor(p) if draws >= p.shape[1] - 1 else drawn_factor(p, uniforms[rows])
             members = torch.from_numpy(chunk[rows][None] == np.arange(parts)[:, None]).to(device)
             share = members * torch.from_numpy(weights[rows]).to(device)
+            kept.clear()
             for number, vector in enumerate(factor, start=1):
                 # In eval mode each sample's gradient depends on itself alone, so one pass serves the batch.
                 logits.backward(vector, retain_graph=number < len(factor))

@@ -123,6 +123,8 @@ def audit(meta: MetaTask, kinds: Sequence[str] = tuple(KINDS)) -> pd.DataFrame:
             continue
         errors, allowed = meta.errors[picked], meta.allowed[picked]
         optimum = best_error(errors, allowed)
+        if not np.isfinite(optimum).any():
+            continue
         regrets = {"chance": chance_regret(errors, allowed)}
         if generic:
             everyone = np.zeros_like(allowed)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from t2v_core.fisher.layers import conv_filter_means, filter_square_norms, gram_is_cheaper
+from t2v_core.fisher.layers import conv_filter_means, filter_square_norms, gram_is_cheaper, unfold
 
 
 @st.composite
@@ -40,7 +40,9 @@ def test_agrees_with_autograd_for_every_shape(case):
     for n in range(len(inputs)):
         (gradient,) = torch.autograd.grad((layer(inputs[n : n + 1]) * delta[n]).sum(), layer.weight)
         expected.append(gradient.pow(2).flatten(1).mean(1))
-    torch.testing.assert_close(conv_filter_means(layer, inputs, delta), torch.stack(expected), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        conv_filter_means(layer, unfold(layer, inputs), delta), torch.stack(expected), rtol=1e-10, atol=1e-12
+    )
 
 
 def test_same_padding_with_an_even_kernel():
@@ -48,7 +50,9 @@ def test_same_padding_with_an_even_kernel():
     inputs = torch.randn(2, 2, 7, 7, dtype=torch.float64)
     delta = torch.randn_like(layer(inputs))
     (gradient,) = torch.autograd.grad((layer(inputs[:1]) * delta[:1]).sum(), layer.weight)
-    torch.testing.assert_close(conv_filter_means(layer, inputs, delta)[0], gradient.pow(2).flatten(1).mean(1))
+    torch.testing.assert_close(
+        conv_filter_means(layer, unfold(layer, inputs), delta)[0], gradient.pow(2).flatten(1).mean(1)
+    )
 
 
 @pytest.mark.parametrize(("weights", "positions"), [(200, 4), (4, 200)])

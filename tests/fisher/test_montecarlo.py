@@ -12,6 +12,7 @@ import torchvision
 from torch import nn
 
 from t2v_core.fisher.capture import watch
+from t2v_core.fisher.layers import conv_filter_means, unfold
 from t2v_core.fisher.montecarlo import assign_chunks, draw_labels, montecarlo_fisher
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.heads import fit_heads
@@ -124,9 +125,8 @@ def test_other_architectures_agree_with_the_loop(name, shapes):
     layers = [m for _, m in probe.layers()]
 
     def add(number, inputs, delta):
-        from t2v_core.fisher.layers import conv_filter_means
-
-        sums[number] += conv_filter_means(layers[number], inputs, delta).sum(0) / 2
+        patches = unfold(layers[number], inputs)
+        sums[number] += conv_filter_means(layers[number], patches, delta).sum(0) / 2
 
     network.double()
     with watch(layers, add):
