@@ -34,17 +34,17 @@ left, middle, right = st.columns(3)
 with left.container(border=True, height="stretch"):
     st.subheader("Get an expert")
     st.write("Drop a folder or zip of labelled images. About a minute later you hold a ranked list and a download.")
-    st.page_link(EXPERT, label="Start with your images", icon=":material/arrow_forward:")
+    st.page_link(EXPERT, label="Start", icon=":material/arrow_forward:")
 with middle.container(border=True, height="stretch"):
     st.subheader("See the task space")
     st.write("Every task is a point; near points ask the same of a network. Find out what yours would sit next to.")
-    st.page_link(MAP, label="Open the task map", icon=":material/arrow_forward:")
+    st.page_link(MAP, label="Open", icon=":material/arrow_forward:")
 with right.container(border=True, height="stretch"):
     st.subheader("Look into the bank")
     st.write(
         f"{counts['tasks']} tasks, {counts['experts']} experts, {counts['errors']:,} measured errors, and your jobs."
     )
-    st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
+    st.page_link(BANK, label="Open", icon=":material/arrow_forward:")
 
 active = [job for job in jobs(bank).list() if job.active]
 if active:

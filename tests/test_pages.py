@@ -21,7 +21,9 @@ def open_page(monkeypatch):
 
     def open_(page: str, bank: Path, **query: str) -> AppTest:
         monkeypatch.setenv("T2V_BANK", str(bank))
-        app = AppTest.from_file(str(ROOT / page), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        if page != "app.py":
+            app.switch_page(page)
         for key, value in query.items():
             app.query_params[key] = value
         return app.run()

@@ -73,7 +73,8 @@ def test_resnet34_from_a_safetensors_file(weights_folder):
     assert probe.info.layers[0] == ("conv1", 64)
     x = torch.randn(1, 3, 64, 64)
     network.eval()
-    torch.testing.assert_close(probe.classifier(probe.network(x)), network(x))
+    # Another memory layout, another order of summation.
+    torch.testing.assert_close(probe.classifier(probe.network(x)), network(x), rtol=1e-3, atol=1e-4)
     assert weights.preferred()[0] == "resnet34"
 
 

@@ -1,0 +1,73 @@
+"""Embedding a task: what it depends on, what it does not, what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+from t2v_core.errors import InputError
+from t2v_core.space.distances import cosine, symmetric
+
+QUICK = Task2VecSettings(total_draws=800, chunks=5)  # for five classes, the exact expectation
+
+
+def relabelled(decoded, labels, classes=None):
+    task = replace(decoded.task, labels=labels, classes=classes or decoded.task.classes)
+    return replace(decoded, task=task)
+
+
+def test_held_out_images_are_not_used(bundled, shapes):
+    pixels = shapes.pixels.copy()
+    pixels[shapes.task.held_out] = 0
+    a, b = embed_task(shapes, bundled, QUICK), embed_task(replace(shapes, pixels=pixels), bundled, QUICK)
+    np.testing.assert_array_equal(a.fisher.vector, b.fisher.vector)
+    assert a.fisher.samples == int((~shapes.task.held_out).sum())
+
+
+def test_the_domain_embedding_is_the_mean_feature_and_blind_to_labels(bundled, shapes):
+    z = bundled.features(shapes.pixels[~shapes.task.held_out]).numpy()
+    shuffled = relabelled(shapes, np.random.default_rng(0).permutation(shapes.task.labels))
+    plain, other = embed_task(shapes, bundled, QUICK), embed_task(shuffled, bundled, QUICK)
+    np.testing.assert_allclose(plain.domain.vector, z.mean(0), rtol=1e-4, atol=1e-5)
+    assert cosine(plain.domain.vector, other.domain.vector)[0, 0] < 1e-3
+    # The same images with other labels are another task to the Fisher embedding (T2V Fig. 1).
+    again = embed_task(shapes, bundled, replace(QUICK, seed=1))
+    moved = symmetric(plain.fisher.vector, other.fisher.vector)[0, 0]
+    assert moved > 3 * symmetric(plain.fisher.vector, again.fisher.vector)[0, 0]
+
+
+def test_chunks_average_to_the_vector(bundled, shapes):
+    found = embed_task(shapes, bundled, QUICK).fisher
+    assert found.chunk_means.shape == (5, 688)
+    np.testing.assert_allclose(found.chunk_weights @ found.chunk_means, found.vector, rtol=1e-5)
+    assert 0 < found.relative_error < 1
+    assert 0 <= found.facts["validation_accuracy"] <= 1
+
+
+def test_class_numbering_does_not_matter(bundled, shapes):
+    order = np.array([3, 0, 4, 1, 2])
+    renumbered = relabelled(shapes, order[shapes.task.labels], tuple(shapes.task.classes[k] for k in np.argsort(order)))
+    exact = Task2VecSettings(total_draws=4 * 200, chunks=5)  # K - 1 draws: no labels are drawn at all
+    a, b = embed_task(shapes, bundled, exact).fisher, embed_task(renumbered, bundled, exact).fisher
+    assert symmetric(a.vector, b.vector)[0, 0] < 2e-2
+
+
+def test_tasks_of_one_world_lie_nearer_than_of_two(bundled, worlds):
+    digits, parity, colours = (
+        embed_task(worlds[i].decoded, bundled, QUICK).domain for i in ("digits", "digits-parity", "colours")
+    )
+    assert cosine(digits.vector, parity.vector)[0, 0] < cosine(digits.vector, colours.vector)[0, 0]
+
+
+def test_one_class_is_refused(bundled, shapes):
+    with pytest.raises(InputError, match="one class"):
+        embed_task(relabelled(shapes, np.zeros_like(shapes.task.labels)), bundled, QUICK)
+
+
+def test_images_that_look_the_same_are_refused(bundled, shapes):
+    same = replace(shapes, pixels=np.repeat(shapes.pixels[:1], len(shapes), axis=0))
+    with pytest.raises(InputError, match="look the same"):
+        embed_task(same, bundled, QUICK)
