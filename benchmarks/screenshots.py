@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.browser import chromium, dashboard, settled
+from tests.browser import chromium, dashboard, give_zip, settled
 
 CLASSES = ("rose", "tulip", "maple_tree", "pine_tree", "mushroom")
 PER_CLASS = 60
@@ -51,10 +51,7 @@ def main() -> None:
             page.goto(f"{address}/Get_an_expert")
             settled(page)
             shoot("get_an_expert_start")
-            page.get_by_role("radio", name="A zip file").or_(
-                page.get_by_role("button", name="A zip file")
-            ).first.click()
-            page.locator("input[type=file]").set_input_files(upload)
+            give_zip(page, upload)
             page.get_by_role("button", name="Find my expert").wait_for()
             shoot("get_an_expert_preview")
             page.get_by_role("button", name="Find my expert").click()

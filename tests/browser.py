@@ -82,3 +82,9 @@ def settled(page) -> None:
     page.wait_for_selector("h1")
     page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')")
     page.wait_for_timeout(400)
+
+
+def give_zip(page, archive: Path) -> None:
+    """On "Get an expert", choose to give a zip and give it."""
+    page.get_by_text("A zip file", exact=True).click()
+    page.locator("input[type=file]:not([webkitdirectory])").set_input_files(archive)

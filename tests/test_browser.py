@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from tests.browser import chromium, dashboard, find_chromium, settled
+from tests.browser import chromium, dashboard, find_chromium, give_zip, settled
 from tests.conftest import zip_folder
 
 pytestmark = pytest.mark.browser
@@ -41,8 +41,7 @@ def test_a_zip_becomes_an_expert_that_runs(app, tmp_path, shapes_folder):
     with chromium() as page:
         page.goto(f"{app}/Get_an_expert")
         settled(page)
-        page.get_by_role("radio", name="A zip file").or_(page.get_by_role("button", name="A zip file")).first.click()
-        page.locator("input[type=file]").set_input_files(archive)
+        give_zip(page, archive)
         page.get_by_role("heading", name="my shapes: 60 images, 5 classes").wait_for()
         find_expert(page)
         address = page.url
@@ -81,8 +80,7 @@ def test_a_hostile_zip_is_one_sentence_and_the_server_lives(app, tmp_path):
     with chromium() as page:
         page.goto(f"{app}/Get_an_expert")
         settled(page)
-        page.get_by_role("radio", name="A zip file").or_(page.get_by_role("button", name="A zip file")).first.click()
-        page.locator("input[type=file]").set_input_files(bad)
+        give_zip(page, bad)
         message = page.get_by_test_id("stAlert").first
         message.wait_for()
         assert "../../outside/1.png" in message.inner_text()

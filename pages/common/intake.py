@@ -101,7 +101,7 @@ class Preview:
     examples: list[list[tuple[str, bytes]]]
 
 
-@st.cache_data(show_spinner="Looking at your images …", max_entries=8)
+@st.cache_resource(show_spinner="Looking at your images …", max_entries=8, ttl=600)  # sources hold open files
 def preview(path: str, name: str) -> Preview:
     """Scan a folder or zip and look at (up to ``LOOK_AT`` of) its images.
 
