@@ -43,7 +43,10 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     with distances:
         st.markdown("##### By distance between tasks")
         st.plotly_chart(ranking_chart(ranking[:SHOWN]), key="ranking", alt="Distance of the nearest experts")
-        st.caption("No expert was run for this: one pass of the probe over your images ranks them all.")
+        st.caption(
+            "Smaller is better; bars: ± 2 standard deviations. No expert was run for this: one pass of the probe over "
+            "your images ranks them all."
+        )
     with heads:
         st.markdown("##### By a head fitted on your images")
         if any(r["fitted"] for r in ranking):
@@ -82,7 +85,7 @@ def _verdict(ranking: list[dict], generic: dict | None) -> str:
     fitted = [r for r in ranking if r["fitted"]]
     top = max(fitted, key=lambda r: r["fitted"]["accuracy"])
     first = ranking[0]["fitted"]
-    text = f"Measured by {top['fitted']['how']} on {top['fitted']['n']:,} images. "
+    text = f"Measured by {top['fitted']['how']} on {top['fitted']['n']:,} images; bars: 95 % interval. "
     if top["rank"] == 1:
         text += "The nearest expert is also the most accurate."
     elif first and top["fitted"]["low"] <= first["accuracy"]:

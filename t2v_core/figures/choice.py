@@ -41,7 +41,7 @@ def ranking_chart(rows: Sequence[dict]) -> go.Figure:
         )
     )
     figure.update_layout(template=TEMPLATE, height=90 + ROW * len(rows), showlegend=False)
-    figure.update_xaxes(title="distance to your task (smaller is better; bars: ± 2 standard deviations)")
+    figure.update_xaxes(title="distance to your task")
     return figure
 
 
@@ -77,7 +77,7 @@ def fitted_chart(rows: Sequence[dict], generic: dict | None) -> go.Figure:
             annotation_position="top",
         )
     figure.update_layout(template=TEMPLATE, height=100 + ROW * len(rows), showlegend=False)
-    figure.update_xaxes(title="% of your images classified correctly (bars: 95 % interval)")
+    figure.update_xaxes(title="% of your images right")
     return figure
 
 
