@@ -58,12 +58,11 @@ def symmetric(a: NDArray, b: NDArray) -> FloatArray:
     distance = np.empty((len(a), len(b)))
     with np.errstate(invalid="ignore", divide="ignore"):
         for i, row in enumerate(a.astype(np.float64)):
-            # r = F_a / (F_a + F_b) and 1 - r carry the whole formula: one division an element.
-            r = row / (row + b)
-            dead = (row == 0) & (b == 0)
-            r[dead] = 0
-            q = 1 - r
-            q[dead] = 0
+            total = row + b
+            dead = total == 0
+            # Two divisions: 1 - r would lose the small shares' digits, and with them the symmetry.
+            r, q = row / total, b / total
+            r[dead] = q[dead] = 0
             cosine = np.einsum("jd,jd->j", r, q) / np.sqrt(np.einsum("jd,jd->j", r, r) * np.einsum("jd,jd->j", q, q))
             distance[i] = 1 - cosine
     return np.clip(distance, 0, 1)
