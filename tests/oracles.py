@@ -17,14 +17,14 @@ def fisher_of_drawn_labels(
     ``images [N, 3, H, W]``, ``drawn [N, S]``; everything in float64.
     """
     network = copy.deepcopy(network).double().eval().requires_grad_(True)
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    total = np.zeros(sum(m.out_channels for m in convolutions))
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    total = np.zeros(sum(len(m.weight) for m in layers))
     for image, labels in zip(images.double(), drawn, strict=True):
         for label in labels:
             network.zero_grad()
             log_p = torch.log_softmax(head(network(image[None])), 1)[0, label]
             log_p.backward()
-            per_filter = [m.weight.grad.pow(2).flatten(1).mean(1) for m in convolutions]
+            per_filter = [m.weight.grad.pow(2).flatten(1).mean(1) for m in layers]
             total += torch.cat(per_filter).numpy() / drawn.numel()
     return total
 
@@ -32,8 +32,8 @@ def fisher_of_drawn_labels(
 def exact_fisher(network: nn.Module, head: nn.Linear, images: torch.Tensor) -> np.ndarray:
     """The expectation over all labels under the model, one sample and label at a time."""
     network = copy.deepcopy(network).double().eval().requires_grad_(True)
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    total = np.zeros(sum(m.out_channels for m in convolutions))
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    total = np.zeros(sum(len(m.weight) for m in layers))
     for image in images.double():
         classes = head.out_features
         for label in range(classes):
@@ -41,8 +41,25 @@ def exact_fisher(network: nn.Module, head: nn.Linear, images: torch.Tensor) -> n
             log_p = torch.log_softmax(head(network(image[None])), 1)[0]
             probability = float(log_p[label].detach().exp())
             log_p[label].backward()
-            per_filter = [m.weight.grad.pow(2).flatten(1).mean(1) for m in convolutions]
+            per_filter = [m.weight.grad.pow(2).flatten(1).mean(1) for m in layers]
             total += probability * torch.cat(per_filter).numpy() / len(images)
+    return total
+
+
+def bernoulli_fisher(network: nn.Module, head: nn.Linear, images: torch.Tensor) -> np.ndarray:
+    """The expectation over independent binary attributes: for each, both answers weighted by their probability."""
+    network = copy.deepcopy(network).double().eval().requires_grad_(True)
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    total = np.zeros(sum(len(m.weight) for m in layers))
+    for image in images.double():
+        for attribute in range(head.out_features):
+            for answer in (0.0, 1.0):
+                network.zero_grad()
+                logit = head(network(image[None]))[0, attribute]
+                log_p = nn.functional.logsigmoid(logit if answer else -logit)
+                log_p.backward()
+                per_filter = [m.weight.grad.pow(2).flatten(1).mean(1) for m in layers]
+                total += float(log_p.detach().exp()) * torch.cat(per_filter).numpy() / len(images)
     return total
 
 

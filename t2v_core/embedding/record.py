@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from t2v_core.fisher.sums import relative_standard_error
+
 TASK2VEC = "montecarlo"
 DOMAIN = "domain"
 
-NOISE_SETTINGS = frozenset({"seed", "chunks", "total_draws"})
+NOISE_SETTINGS = frozenset({"seed", "chunks", "estimator", "total_draws", "tolerance"})
 """Settings that change the noise of an estimate but not what it estimates: vectors stay comparable."""
 
 
@@ -71,9 +73,4 @@ class Embedding:
     @property
     def relative_error(self) -> float:
         """Standard error of the vector over its norm, estimated from the chunks; NaN for a single chunk."""
-        count = len(self.chunk_weights)
-        if count < 2:
-            return float("nan")
-        deviation = self.chunk_means - self.vector
-        variance = (self.chunk_weights**2 @ deviation**2) * count / (count - 1)
-        return float(np.sqrt(variance.sum()) / np.linalg.norm(self.vector))
+        return relative_standard_error(self.chunk_means, self.chunk_weights)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.errors import InputError
-from t2v_core.fisher.montecarlo import assign_chunks, montecarlo_fisher
+from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
+from t2v_core.fisher.sums import ChunkSums, assign_chunks
 from t2v_core.probe.heads import Head, class_weights, fit_heads
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import DecodedTask, Progress
@@ -21,14 +22,18 @@ class Task2VecSettings:
     """Options of the embedding; they are part of its record.
 
     Attributes:
-        total_draws: labels drawn from the model in all; each sample gets the same number, at least one.
+        estimator: ``"montecarlo"`` or ``"exact"``; both estimate the same thing.
+        total_draws: (Monte Carlo) labels drawn from the model in all; each sample gets the same number, at least one.
             Small tasks thus get many a sample, where the draws' noise would otherwise swamp the vector.
         chunks: disjoint parts whose means give the spread.
+        tolerance: stop once the relative standard error of the vector is below it; None uses every image.
         seed: of the validation split, the drawn labels and the chunks.
     """
 
+    estimator: Literal["montecarlo", "exact"] = "montecarlo"
     total_draws: int = 4000
     chunks: int = 20
+    tolerance: float | None = None
     seed: int = 0
 
 
@@ -79,57 +84,48 @@ def embed_task(
     if float(z.std(0).max()) == 0:
         raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
     (head,) = fit_heads(z[None], labels, len(classes), settings.seed)
-    fisher = montecarlo_fisher(
-        probe,
-        head,
-        pixels,
-        labels,
+    diagonal = DiagonalSettings(
+        estimator=settings.estimator,
         draws=-(-settings.total_draws // len(labels)),
         chunks=settings.chunks,
+        tolerance=settings.tolerance,
         seed=settings.seed,
         batch_size=batch_size,
-        progress=progress,
     )
+    fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
     end = time.perf_counter()
     chunk = assign_chunks(labels, settings.chunks, settings.seed)
-    share = np.zeros((len(fisher.weights), len(labels)))
+    share = np.zeros((int(chunk.max()) + 1, len(labels)))
     share[chunk, np.arange(len(labels))] = class_weights(labels, len(classes))
-    common = {"probe_id": probe.info.id, "weights_hash": probe.info.weights_hash, "samples": len(labels)}
+    domain = ChunkSums(share @ z.double().cpu().numpy(), share.sum(1), len(labels))
     facts = {"validation_accuracy": head.validation_accuracy, "validation_size": head.validation_size}
     return TaskEmbeddings(
-        _embedding(fisher.sums, fisher.weights, TASK2VEC, asdict(settings), end - begin, facts, probe, common),
+        _embedding(fisher, TASK2VEC, asdict(settings), end - begin, facts, probe),
         _embedding(
-            share @ z.double().cpu().numpy(),
-            fisher.weights,
-            DOMAIN,
-            {"chunks": settings.chunks, "seed": settings.seed},
-            features_done - begin,
-            {},
-            probe,
-            common,
+            domain, DOMAIN, {"chunks": settings.chunks, "seed": settings.seed}, features_done - begin, {}, probe
         ),
         head,
     )
 
 
 def _embedding(
-    sums: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    parts: ChunkSums,
     method: str,
     settings: dict[str, object],
     seconds: float,
     facts: dict[str, float],
     probe: Probe,
-    common: dict,
 ) -> Embedding:
     return Embedding(
-        vector=(sums.sum(0) / weights.sum()).astype(np.float32),
+        vector=parts.mean.astype(np.float32),
         method=method,
+        probe_id=probe.info.id,
+        weights_hash=probe.info.weights_hash,
         settings=settings,
-        chunk_means=(sums / weights[:, None]).astype(np.float32),
-        chunk_weights=weights / weights.sum(),
+        samples=parts.samples,
+        chunk_means=(parts.sums / parts.weights[:, None]).astype(np.float32),
+        chunk_weights=parts.weights / parts.weights.sum(),
         seconds=seconds,
         device=str(probe.device),
         facts=facts,
-        **common,
     )

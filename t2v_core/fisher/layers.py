@@ -1,8 +1,9 @@
-"""Per-sample, per-filter squared gradients of one convolution, from its inputs and output gradients.
+"""Per-sample squared gradients of a layer's filters, from its inputs and output gradients.
 
-For one sample let A ``[D, P]`` be the unfolded input patches (D weights a filter, P output positions)
-and delta ``[O, P]`` the gradient of the loss with respect to the layer's output. The gradient of the
-loss with respect to filter o is g_o = A delta_o, so
+A filter is an output channel of a convolution or an output row of a linear layer. For one sample let
+A ``[D, P]`` be the layer's input patches (D weights a filter, P output positions or tokens) and delta
+``[O, P]`` the gradient of the loss with respect to the layer's output. The gradient of the loss with
+respect to filter o is g_o = A delta_o, so
 
     ||g_o||^2 = ||A delta_o||^2            (explicit form, O * D * P multiply-adds)
               = delta_o^T (A^T A) delta_o   (Gram form, P^2 * (D + O) multiply-adds)
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from t2v_core.probe.layers import Layer
+
 
 def gram_is_cheaper(filters: int, weights: int, positions: int) -> bool:
     """Whether the Gram form needs fewer multiply-adds than the explicit one, per group and sample."""
@@ -27,7 +30,7 @@ def filter_square_norms(patches: Tensor, delta: Tensor) -> Tensor:
     """Squared norm of every filter's gradient for every sample.
 
     Args:
-        patches: ``[B, D, P]`` unfolded inputs A.
+        patches: ``[B, D, P]`` input patches A.
         delta: ``[B, O, P]`` output gradients.
 
     Returns:
@@ -40,15 +43,20 @@ def filter_square_norms(patches: Tensor, delta: Tensor) -> Tensor:
     return (delta @ patches.transpose(1, 2)).square_().sum(2)
 
 
-def unfold(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """Input patches ``[B * groups, D, P]`` of a convolution, whatever its stride, dilation, padding or groups.
+def unfold(layer: Layer, inputs: Tensor, batch: int) -> Tensor:
+    """Input patches ``[B * groups, D, P]`` of a layer.
 
     Args:
-        layer: the convolution.
-        inputs: its input ``[B, C, H, W]``; anything shorter than float32 becomes float32.
+        layer: a convolution with any stride, dilation, padding or groups, or a linear layer.
+        inputs: its input: ``[B, C, H, W]``; or ``[..., D]`` with the samples outermost, whatever lies
+            between them and the features (tokens, windows, positions). Anything shorter than float32
+            becomes float32.
+        batch: samples B.
     """
-    # torch keeps, for every padding mode and for "same", the amount on each side in this private field.
     inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+    if isinstance(layer, nn.Linear):
+        return inputs.reshape(batch, -1, layer.in_features).transpose(1, 2)
+    # torch keeps, for every padding mode and for "same", the amount on each side in this private field.
     left, right, top, bottom = layer._reversed_padding_repeated_twice
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     if any((left, right, top, bottom)):
@@ -56,29 +64,34 @@ def unfold(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     if layer.groups > 1:
         inputs = inputs.reshape(-1, inputs.shape[1] // layer.groups, *inputs.shape[2:])
     # A strided view copied once: several times faster on a CPU than torch's own im2col.
-    batch, channels, height, width = inputs.shape
+    images, channels, height, width = inputs.shape
     (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
     rows, columns = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1
     to_image, to_channel, down, across = inputs.stride()
     view = inputs.as_strided(
-        (batch, channels, kh, kw, rows, columns),
+        (images, channels, kh, kw, rows, columns),
         (to_image, to_channel, dh * down, dw * across, sh * down, sw * across),
         inputs.storage_offset(),
     )
-    return view.reshape(batch, channels * kh * kw, rows * columns)
+    return view.reshape(images, channels * kh * kw, rows * columns)
 
 
-def conv_filter_means(layer: nn.Conv2d, patches: Tensor, delta: Tensor) -> Tensor:
-    """Per-sample squared gradient of a convolution, averaged over the weights of each filter.
+def filter_means(layer: Layer, patches: Tensor, delta: Tensor, batch: int) -> Tensor:
+    """Per-sample squared gradient of a layer, averaged over the weights of each filter.
 
     Args:
-        layer: the convolution.
+        layer: the layer.
         patches: its input, from ``unfold``.
-        delta: gradient of each sample's own loss with respect to its output ``[B, O, H', W']``.
+        delta: gradient of each sample's own loss with respect to the layer's output, ``[B, O, H', W']``
+            or ``[..., O]``.
+        batch: samples B.
 
     Returns:
         ``[B, O]`` means over the D weights of a filter.
     """
-    batch, filters = delta.shape[:2]
-    grouped = delta.to(patches.dtype).reshape(batch * layer.groups, filters // layer.groups, -1)
-    return filter_square_norms(patches, grouped).reshape(batch, filters) / patches.shape[1]
+    delta = delta.to(patches.dtype)
+    if isinstance(layer, nn.Linear):
+        grouped = delta.reshape(batch, -1, layer.out_features).transpose(1, 2)
+    else:
+        grouped = delta.reshape(batch * layer.groups, layer.out_channels // layer.groups, -1)
+    return filter_square_norms(patches, grouped).reshape(batch, -1) / patches.shape[1]

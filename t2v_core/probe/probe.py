@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from t2v_core.errors import InputError
+from t2v_core.probe.attention import make_attention_explicit
+from t2v_core.probe.layers import LayerChoice, filters, last_stage, trace
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.record import InputSpec, Progress
 
@@ -31,14 +33,14 @@ class Probe:
     classifier: nn.Linear | None
     device: torch.device
 
-    def layers(self) -> list[tuple[str, nn.Module]]:
+    def layers(self) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
         """The modules behind ``info.layers``, in the same order."""
         modules = dict(self.network.named_modules())
-        return [(name, modules[name]) for name, _ in self.info.layers]
+        return [(name, modules[name]) for name, _ in self.info.layers]  # type: ignore[misc]
 
     def normalise(self, pixels: np.ndarray) -> Tensor:
-        """Turn uint8 ``[B, S, S, 3]`` into normalised float32 ``[B, 3, S, S]`` on the probe's device."""
-        return normalise(pixels, self.info.spec, self.device)
+        """Turn uint8 ``[B, S, S, 3]`` into normalised ``[B, 3, S, S]``, in the network's type and on its device."""
+        return normalise(pixels, self.info.spec, self.device).to(next(self.network.parameters()).dtype)
 
     def batches(self, pixels: np.ndarray, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
         """Yield ``(rows, normalised batch)`` over uint8 ``[N, S, S, 3]``."""
@@ -89,29 +91,37 @@ def make_probe(
     spec: InputSpec,
     provenance: str,
     device: torch.device,
+    layers: LayerChoice = "all",
 ) -> Probe:
     """Freeze a feature network and describe it.
 
     Args:
-        network: maps images to features; every Conv2d inside it becomes a layer of the embedding.
+        network: maps images to features. Every convolution and linear layer that runs becomes a layer
+            of the embedding; attention is rewritten so that its projections are among them.
+        layers: ``"all"``, or ``"last"`` for the last stage alone. The choice is part of the probe's
+            identity: its embeddings lie in another space.
 
     Raises:
-        ValueError: the network holds no convolution.
+        InputError: no layer could embed a task, one runs twice, or the network mixes the images of a batch.
     """
-    convolutions = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
-    if not convolutions:
-        raise ValueError(f"probe {probe_id!r} has no convolution whose filters could embed a task")
+    make_attention_explicit(network)
     network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with torch.no_grad():
-        feature_dim = network(torch.zeros(1, 3, spec.crop, spec.crop, device=device)).shape[1]
+    features, ran = trace(network, spec.crop, device)
+    chosen = ran if layers == "all" else last_stage(ran)
+    if not chosen:
+        raise InputError(f"probe {probe_id!r} has no convolution or linear layer whose filters could embed a task")
+    weights_hash = state_hash(network)
+    if layers != "all":
+        probe_id, title = f"{probe_id}:{layers}", f"{title}, {layers} stage"
+        weights_hash = hashlib.sha256(f"{weights_hash}:{layers}".encode()).hexdigest()
     info = ProbeInfo(
         id=probe_id,
         title=title,
-        weights_hash=state_hash(network),
-        layers=tuple((name, module.out_channels) for name, module in convolutions),
-        prior_precision=tuple(float(1 / module.weight.double().pow(2).mean()) for _, module in convolutions),
+        weights_hash=weights_hash,
+        layers=tuple((run.name, filters(run.layer)) for run in chosen),
+        prior_precision=tuple(float(1 / run.layer.weight.double().pow(2).mean()) for run in chosen),
         spec=spec,
-        feature_dim=int(feature_dim),
+        feature_dim=int(features.shape[1]),
         provenance=provenance,
     )
     return Probe(info, network, classifier, device)

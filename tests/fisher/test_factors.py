@@ -1,4 +1,4 @@
-"""Both factors of diag(p) - p p^T: the exact one, and the drawn one on average."""
+"""Factors of the logits' Fisher information: the exact ones, and the drawn ones on average."""
 
 from __future__ import annotations
 
@@ -6,29 +6,56 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2v_core.fisher.montecarlo import drawn_factor, exact_factor
+from t2v_core.fisher.factors import bernoulli_drawn, bernoulli_exact, draw_labels, softmax_drawn, softmax_exact
 
 
-def covariance(p: torch.Tensor) -> torch.Tensor:
+def second_moment(vectors: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("jbk,jbl->bkl", vectors, vectors)
+
+
+def covariance(logits: torch.Tensor) -> torch.Tensor:
+    p = torch.softmax(logits, 1)
     return torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
 
 
 @given(st.lists(st.floats(-20, 20), min_size=2, max_size=9))
-def test_the_exact_factor_is_exact(logits):
-    p = torch.softmax(torch.tensor([logits], dtype=torch.float64), 1)
-    v = exact_factor(p)
-    assert v.shape[0] == len(logits) - 1
-    torch.testing.assert_close(torch.einsum("jbk,jbl->bkl", v, v), covariance(p), rtol=1e-9, atol=1e-12)
+def test_the_exact_softmax_factor_is_exact(values):
+    logits = torch.tensor([values], dtype=torch.float64)
+    v = softmax_exact(logits)
+    assert v.shape[0] == len(values) - 1
+    torch.testing.assert_close(second_moment(v), covariance(logits), rtol=1e-9, atol=1e-12)
 
 
 def test_the_exact_factor_survives_certainty():
-    p = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    assert torch.isfinite(exact_factor(p)).all()
-    assert exact_factor(p).abs().max() == 0
+    logits = torch.tensor([[1e4, 0.0, 0.0], [0.0, 0.0, 1e4]])
+    assert torch.isfinite(softmax_exact(logits)).all()
+    assert softmax_exact(logits).abs().max() == 0
 
 
-def test_the_drawn_factor_is_right_on_average():
-    p = torch.softmax(torch.randn(1, 4, generator=torch.Generator().manual_seed(1)), 1)
+def test_the_drawn_softmax_factor_is_right_on_average():
+    logits = torch.randn(1, 4, generator=torch.Generator().manual_seed(1))
     u = torch.rand(1, 200_000, generator=torch.Generator().manual_seed(2))
-    v = drawn_factor(p, u)
-    torch.testing.assert_close(torch.einsum("jbk,jbl->bkl", v, v), covariance(p), atol=5e-3, rtol=0)
+    torch.testing.assert_close(second_moment(softmax_drawn(logits, u)), covariance(logits), atol=5e-3, rtol=0)
+
+
+def test_the_exact_bernoulli_factor_is_the_variance_of_each_attribute():
+    logits = torch.randn(3, 4, dtype=torch.float64)
+    p = torch.sigmoid(logits)
+    torch.testing.assert_close(second_moment(bernoulli_exact(logits)), torch.diag_embed(p * (1 - p)))
+
+
+def test_the_drawn_bernoulli_factor_is_right_on_average():
+    logits = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
+    u = torch.rand(2, 200_000, 3, generator=torch.Generator().manual_seed(2))
+    p = torch.sigmoid(logits)
+    found = second_moment(bernoulli_drawn(logits, u))
+    torch.testing.assert_close(found, torch.diag_embed(p * (1 - p)), atol=5e-3, rtol=0)
+
+
+def test_drawn_labels_follow_the_probabilities():
+    p = torch.tensor([[0.2, 0.5, 0.3]])
+    drawn = draw_labels(p, torch.rand(1, 20000, generator=torch.Generator().manual_seed(0)))[0]
+    torch.testing.assert_close(
+        torch.bincount(drawn, minlength=3) / 20000, torch.tensor([0.2, 0.5, 0.3]), atol=0.015, rtol=0
+    )
+    assert draw_labels(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.999999]])).item() == 0

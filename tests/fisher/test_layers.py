@@ -1,4 +1,4 @@
-"""Per-sample squared gradients of a convolution against autograd, for every kind of convolution."""
+"""Per-sample squared gradients of a layer against autograd, for every kind of layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from t2v_core.fisher.layers import conv_filter_means, filter_square_norms, gram_is_cheaper, unfold
+from t2v_core.fisher.layers import filter_means, filter_square_norms, gram_is_cheaper, unfold
 
 
 @st.composite
@@ -41,7 +41,34 @@ def test_agrees_with_autograd_for_every_shape(case):
         (gradient,) = torch.autograd.grad((layer(inputs[n : n + 1]) * delta[n]).sum(), layer.weight)
         expected.append(gradient.pow(2).flatten(1).mean(1))
     torch.testing.assert_close(
-        conv_filter_means(layer, unfold(layer, inputs), delta), torch.stack(expected), rtol=1e-10, atol=1e-12
+        filter_means(layer, unfold(layer, inputs, len(inputs)), delta, len(inputs)),
+        torch.stack(expected),
+        rtol=1e-10,
+        atol=1e-12,
+    )
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), st.integers(0, 2), st.booleans())
+def test_linear_layers_agree_over_vectors_tokens_and_maps(batch, inner, outer, extra, bias):
+    layer = nn.Linear(inner, outer, bias=bias).double()
+    inputs = torch.randn(batch, *(2, 3)[:extra], inner, dtype=torch.float64)
+    delta = torch.randn_like(layer(inputs))
+    expected = []
+    for n in range(batch):
+        (gradient,) = torch.autograd.grad((layer(inputs[n : n + 1]) * delta[n]).sum(), layer.weight)
+        expected.append(gradient.pow(2).mean(1))
+    found = filter_means(layer, unfold(layer, inputs, batch), delta, batch)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-10, atol=1e-12)
+
+
+def test_windows_of_one_image_belong_together():
+    """A shifted-window transformer folds each image's windows into the batch."""
+    layer = nn.Linear(3, 4).double()
+    inputs = torch.randn(2 * 5, 6, 3, dtype=torch.float64)  # 2 images of 5 windows of 6 tokens
+    delta = torch.randn_like(layer(inputs))
+    (gradient,) = torch.autograd.grad((layer(inputs[:5]) * delta[:5]).sum(), layer.weight)
+    torch.testing.assert_close(
+        filter_means(layer, unfold(layer, inputs, 2), delta, 2)[0], gradient.pow(2).mean(1), rtol=1e-10, atol=1e-12
     )
 
 
@@ -51,7 +78,7 @@ def test_same_padding_with_an_even_kernel():
     delta = torch.randn_like(layer(inputs))
     (gradient,) = torch.autograd.grad((layer(inputs[:1]) * delta[:1]).sum(), layer.weight)
     torch.testing.assert_close(
-        conv_filter_means(layer, unfold(layer, inputs), delta)[0], gradient.pow(2).flatten(1).mean(1)
+        filter_means(layer, unfold(layer, inputs, 2), delta, 2)[0], gradient.pow(2).flatten(1).mean(1)
     )
 
 

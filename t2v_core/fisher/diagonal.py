@@ -1,0 +1,166 @@
+"""The Fisher diagonal of a frozen probe's filters, the square taken per sample: exact or Monte Carlo.
+
+    F = E_x E_{y ~ p(y|x)} [(d log p(y|x) / dw)^2], averaged over the weights of each filter
+    (T2V equation 1 and section 3.1; the diagonal, the head left out).
+
+The labels y come from the model, not from the data. ``exact`` takes their expectation identically by
+K - 1 backward passes (``factors.softmax_exact``); ``montecarlo`` draws them.
+
+The public reference code squares the gradient of the batch mean, which scales as 1/B and is far noisier;
+here the batch size does not enter the result at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2v_core.fisher import factors
+from t2v_core.fisher.capture import watch
+from t2v_core.fisher.layers import filter_means, unfold
+from t2v_core.fisher.sums import ChunkSums, assign_chunks
+from t2v_core.probe.heads import Head, class_weights
+from t2v_core.probe.probe import Probe
+from t2v_core.task.record import Progress
+
+KEEP_BYTES = 256 << 20
+"""Unfolded inputs kept between the backward passes of one batch."""
+
+FIRST_LOOK = 5
+"""Chunks done before an adaptive run first asks whether it may stop: fewer say little about the spread."""
+
+
+@dataclass(frozen=True)
+class DiagonalSettings:
+    """How a Fisher diagonal is estimated.
+
+    Attributes:
+        estimator: ``"exact"`` or ``"montecarlo"``.
+        draws: labels drawn a sample (Monte Carlo). From K - 1 on, the exact expectation is no dearer and
+            is taken instead.
+        likelihood: ``"softmax"`` over classes, or ``"bernoulli"`` for independent binary attributes.
+        chunks: parts to keep apart for the spread.
+        tolerance: stop once the relative standard error of F is below it; None uses every image.
+        seed: of the drawn labels and of the chunks.
+        batch_size: images a pass; it affects speed and memory, not the result.
+    """
+
+    estimator: Literal["exact", "montecarlo"] = "montecarlo"
+    draws: int = 1
+    likelihood: Literal["softmax", "bernoulli"] = "softmax"
+    chunks: int = 20
+    tolerance: float | None = None
+    seed: int = 0
+    batch_size: int = 32
+
+
+def fisher_diagonal(
+    probe: Probe,
+    head: Head,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    settings: DiagonalSettings | None = None,
+    progress: Progress | None = None,
+) -> ChunkSums:
+    """Fisher diagonal of the probe's filters on one task.
+
+    Args:
+        probe: the frozen network.
+        head: the task's head, whose predictions stand for p(y|x).
+        pixels: ``[N, S, S, 3]`` uint8.
+        labels: ``[N]`` class indices, or ``[N, K]`` zeros and ones under ``"bernoulli"``. They only
+            balance the classes and never enter the gradient.
+        settings: the estimator and its options.
+        progress: called with images done.
+
+    Returns:
+        Chunk sums; ``.mean`` is the embedding. With a tolerance they cover the chunks used.
+    """
+    settings = settings or DiagonalSettings()
+    attributes = settings.likelihood == "bernoulli"
+    classes = np.zeros(len(labels), dtype=np.int64) if attributes else np.asarray(labels)
+    weights = class_weights(classes, 1 if attributes else len(head.bias))
+    chunk = assign_chunks(classes, settings.chunks, settings.seed)
+    factor = _factor(settings, len(labels), len(head.bias), probe.device)
+    return _accumulate(probe, head, pixels, weights, chunk, factor, settings, progress)
+
+
+def _factor(
+    settings: DiagonalSettings, samples: int, classes: int, device: torch.device
+) -> Callable[[Tensor, np.ndarray], Tensor]:
+    """The function ``(logits [B, K], rows [B]) -> [S, B, K]`` that the settings ask for."""
+    softmax = settings.likelihood == "softmax"
+    exact = factors.softmax_exact if softmax else factors.bernoulli_exact
+    if settings.estimator == "exact" or settings.draws >= (classes - 1 if softmax else classes):
+        return lambda logits, rows: exact(logits)
+    shape = (samples, settings.draws) if softmax else (samples, settings.draws, classes)
+    uniforms = np.random.default_rng([settings.seed, 0]).random(shape)
+    drawn = factors.softmax_drawn if softmax else factors.bernoulli_drawn
+    return lambda logits, rows: drawn(logits, torch.from_numpy(uniforms[rows]).to(device))
+
+
+def _accumulate(
+    probe: Probe,
+    head: Head,
+    pixels: np.ndarray,
+    weights: np.ndarray,
+    chunk: np.ndarray,
+    factor: Callable[[Tensor, np.ndarray], Tensor],
+    settings: DiagonalSettings,
+    progress: Progress | None,
+) -> ChunkSums:
+    """Add up the samples' squared gradients, chunk after chunk."""
+    layers = [module for _, module in probe.layers()]
+    edges = np.concatenate([[0], np.cumsum([count for _, count in probe.info.layers])])
+    parts = int(chunk.max()) + 1
+    sums = torch.zeros(parts, int(edges[-1]), dtype=torch.float64, device=probe.device)
+    order = np.argsort(chunk, kind="stable")
+    share = torch.zeros(0)
+    several = False
+    kept: dict[int, Tensor] = {}
+
+    def add(number: int, inputs: Tensor, delta: Tensor) -> None:
+        batch = share.shape[1]
+        patches = kept.get(number)
+        if patches is None:
+            patches = unfold(layers[number], inputs, batch)
+            if several and sum(p.nbytes for p in kept.values()) + patches.nbytes <= KEEP_BYTES:
+                kept[number] = patches
+        values = filter_means(layers[number], patches, delta, batch)
+        sums[:, edges[number] : edges[number + 1]] += share @ values.double()
+
+    used = parts
+    with watch(layers, add):
+        for start in range(0, len(order), settings.batch_size):
+            rows = order[start : start + settings.batch_size]
+            z = probe.network(probe.normalise(pixels[rows]))
+            logits = head.logits(z.to(torch.promote_types(z.dtype, torch.float32)))
+            vectors = factor(logits.detach(), rows)
+            members = chunk[rows][None] == np.arange(parts)[:, None]
+            share = torch.from_numpy(members * weights[rows]).to(probe.device)
+            several = len(vectors) > 1
+            kept.clear()
+            for number, vector in enumerate(vectors, start=1):
+                # In eval mode each sample's gradient depends on itself alone, so one pass serves the batch.
+                logits.backward(vector, retain_graph=number < len(vectors))
+            done = start + len(rows)
+            if progress is not None:
+                progress(done, len(order), "Fisher")
+            complete = parts if done == len(order) else int(chunk[order[done]])
+            if settings.tolerance is not None and FIRST_LOOK <= complete < parts:
+                finished = _sums(sums, weights, chunk, complete)
+                if finished.relative_error <= settings.tolerance:
+                    used = complete
+                    break
+    return _sums(sums, weights, chunk, used)
+
+
+def _sums(sums: Tensor, weights: np.ndarray, chunk: np.ndarray, used: int) -> ChunkSums:
+    """The first ``used`` chunks; what a stopped run began of the next one is left out."""
+    total = np.bincount(chunk, weights)[:used].astype(np.float64)
+    return ChunkSums(sums[:used].cpu().numpy(), total, int((chunk < used).sum()))

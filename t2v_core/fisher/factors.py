@@ -1,0 +1,58 @@
+"""Factors of the Fisher information in the logits, for softmax classes and for binary attributes.
+
+For one sample the inner expectation of the Fisher diagonal is J^T C J with J the Jacobian of the logits
+and C their Fisher information: diag(p) - p p^T under a softmax, diag(p (1 - p)) for independent binary
+attributes. Any factor C = sum_j v_j v_j^T turns it into backward passes with v_j as the gradient of the
+logits. ``exact`` factors do so identically; ``drawn`` ones, built from labels drawn from the model, on
+average.
+
+Every function takes ``[B, K]`` logits and returns ``[S, B, K]``: S vectors for each of B samples.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def softmax_exact(logits: Tensor) -> Tensor:
+    """The K - 1 vectors with sum_j v_j v_j^T = diag(p) - p p^T.
+
+    A multinomial is a sequence of binomials. With r_j = p_j + ... + p_K the mass not yet decided, v_j is
+    sqrt(p_j r_{j+1} / r_j) at j, -p_i sqrt(p_j / (r_j r_{j+1})) at i > j, and 0 before.
+    """
+    p = torch.softmax(logits.double(), 1)
+    classes = p.shape[1]
+    rest = p.flip(1).cumsum(1).flip(1).clamp_min(1e-300)
+    columns = torch.zeros(classes - 1, *p.shape, dtype=p.dtype, device=p.device)
+    for j in range(classes - 1):
+        columns[j, :, j] = torch.sqrt(p[:, j] * rest[:, j + 1] / rest[:, j])
+        columns[j, :, j + 1 :] = -p[:, j + 1 :] * torch.sqrt(p[:, j] / rest[:, j] / rest[:, j + 1])[:, None]
+    return columns.to(logits.dtype)
+
+
+def softmax_drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """The vectors (e_y - p) / sqrt(S) for S labels y drawn from p by inverse CDF; ``uniforms [B, S]``."""
+    p = torch.softmax(logits, 1)
+    drawn = draw_labels(p, uniforms)
+    return (torch.nn.functional.one_hot(drawn.T, p.shape[1]) - p) / uniforms.shape[1] ** 0.5
+
+
+def draw_labels(probabilities: Tensor, uniforms: Tensor) -> Tensor:
+    """Labels by inverse CDF: ``[B, K]`` probabilities and ``[B, S]`` uniforms in [0, 1) give ``[B, S]``."""
+    cumulative = probabilities.double().cumsum(1)
+    drawn = torch.searchsorted(cumulative, uniforms.double().contiguous(), right=True)
+    return drawn.clamp_(max=probabilities.shape[1] - 1)
+
+
+def bernoulli_exact(logits: Tensor) -> Tensor:
+    """The K vectors sqrt(p_k (1 - p_k)) e_k: attributes are independent given the image."""
+    p = torch.sigmoid(logits)
+    return torch.diag_embed(torch.sqrt(p * (1 - p))).transpose(0, 1)
+
+
+def bernoulli_drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """The vectors (y - p) / sqrt(S) for S sets of attributes y drawn from p; ``uniforms [B, S, K]``."""
+    p = torch.sigmoid(logits)
+    drawn = (uniforms < p[:, None].double()).to(p.dtype)
+    return (drawn - p[:, None]).transpose(0, 1) / uniforms.shape[1] ** 0.5

@@ -1,0 +1,59 @@
+"""A mean over samples kept in additive parts, so that it comes with its own spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ChunkSums:
+    """Additive parts of a weighted mean over samples, such as a Fisher diagonal.
+
+    Attributes:
+        sums: ``[C, D]`` float64: for each chunk of samples, the weighted sum over its samples.
+        weights: ``[C]`` total weight of each chunk.
+        samples: images used.
+    """
+
+    sums: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    samples: int
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """``[D]`` the mean over all samples used."""
+        return self.sums.sum(0) / self.weights.sum()
+
+    @property
+    def relative_error(self) -> float:
+        """Standard error of the mean over its norm, from the chunks; NaN for a single chunk or a zero mean."""
+        return relative_standard_error(self.sums / self.weights[:, None], self.weights / self.weights.sum())
+
+
+def relative_standard_error(chunk_means: NDArray, chunk_weights: NDArray) -> float:
+    """sqrt(sum of the variances of a weighted mean of chunk means) / norm of the mean.
+
+    Args:
+        chunk_means: ``[C, D]``.
+        chunk_weights: ``[C]``, summing to 1.
+    """
+    count = len(chunk_weights)
+    mean = chunk_weights @ chunk_means
+    norm = np.linalg.norm(mean)
+    if count < 2 or norm == 0:
+        return float("nan")
+    variance = (chunk_weights**2 @ (chunk_means - mean) ** 2) * count / (count - 1)
+    return float(np.sqrt(variance.sum()) / norm)
+
+
+def assign_chunks(labels: np.ndarray, chunks: int, seed: int) -> NDArray[np.int64]:
+    """Spread the samples of every class evenly and at random over ``chunks`` chunks: ``[N]`` numbers."""
+    rng = np.random.default_rng([seed, 1])
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    chunk = np.empty(len(labels), dtype=np.int64)
+    chunk[order] = np.arange(len(labels)) % min(chunks, len(labels))
+    return chunk

@@ -1,0 +1,199 @@
+"""The Fisher diagonal against its slow twins, and what must not change it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from t2v_core.fisher.diagonal import FIRST_LOOK, DiagonalSettings, fisher_diagonal
+from t2v_core.fisher.factors import draw_labels
+from t2v_core.fisher.sums import assign_chunks
+from t2v_core.probe.bundled import SPEC
+from t2v_core.probe.heads import Head, fit_heads
+from t2v_core.probe.probe import Probe, make_probe
+from t2v_core.task.record import InputSpec
+from tests.oracles import bernoulli_fisher, exact_fisher, fisher_of_drawn_labels
+
+CPU = torch.device("cpu")
+
+
+def linear_of(head: Head) -> nn.Linear:
+    linear = nn.Linear(head.weight.shape[1], len(head.bias)).double()
+    linear.weight.data, linear.bias.data = torch.from_numpy(head.weight).double(), torch.from_numpy(head.bias).double()
+    return linear
+
+
+def in_double(probe: Probe) -> Probe:
+    return replace(probe, network=copy.deepcopy(probe.network).double())
+
+
+@pytest.fixture
+def case(random_probe, shapes):
+    pixels, labels = shapes.pixels[::15], shapes.task.labels[::15]
+    assert np.unique(np.bincount(labels)).size == 1  # equal weights, as the slow twins have
+    (head,) = fit_heads(random_probe.features(pixels)[None], labels, 5)
+    return random_probe, head, linear_of(head), pixels, labels
+
+
+def run(probe, head, pixels, labels, progress=None, **settings):
+    return fisher_diagonal(probe, head, pixels, labels, DiagonalSettings(**settings), progress)
+
+
+@pytest.mark.parametrize(("precise", "rtol"), [(True, 1e-10), (False, 1e-4)])
+def test_exact_agrees_with_a_loop_over_samples_and_labels(case, precise, rtol):
+    probe, head, linear, pixels, labels = case
+    expected = exact_fisher(probe.network, linear, probe.normalise(pixels))
+    found = run(in_double(probe) if precise else probe, head, pixels, labels, estimator="exact").mean
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * 1e-3 * expected.max())
+
+
+def test_montecarlo_agrees_with_a_loop_over_the_same_draws(case):
+    probe, head, linear, pixels, labels = case
+    images = probe.normalise(pixels)
+    uniforms = torch.from_numpy(np.random.default_rng([3, 0]).random((len(labels), 2)))
+    drawn = draw_labels(torch.softmax(linear(probe.network(images).double()), 1).detach(), uniforms)
+    expected = fisher_of_drawn_labels(probe.network, linear, images, drawn)
+    found = run(in_double(probe), head, pixels, labels, draws=2, chunks=3, seed=3).mean  # 2 < K - 1: drawn
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * expected.max())
+
+
+def test_binary_attributes_agree_with_a_loop_over_both_answers(case):
+    probe, head, linear, pixels, labels = case
+    attributes = np.eye(5, dtype=int)[labels]
+    expected = bernoulli_fisher(probe.network, linear, probe.normalise(pixels))
+    found = run(in_double(probe), head, pixels, attributes, estimator="exact", likelihood="bernoulli").mean
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    drawn = [run(probe, head, pixels, attributes, draws=2, likelihood="bernoulli", seed=s).mean for s in range(12)]
+    spread = np.linalg.norm(np.std(drawn, 0)) / 12**0.5
+    assert np.linalg.norm(np.mean(drawn, 0) - expected) < 4 * spread
+
+
+def test_montecarlo_converges_to_exact_at_the_expected_rate(case):
+    probe, head, _, pixels, labels = case
+    expected = run(probe, head, pixels, labels, estimator="exact").mean
+
+    def mean_square_gap(draws: int) -> float:
+        gaps = [
+            np.linalg.norm(run(probe, head, pixels, labels, draws=draws, seed=s).mean - expected) for s in range(24)
+        ]
+        return float(np.mean(np.square(gaps)) / np.linalg.norm(expected) ** 2)
+
+    assert 1.5 < mean_square_gap(1) / mean_square_gap(3) < 6  # three times the draws, a third of the variance
+    np.testing.assert_array_equal(run(probe, head, pixels, labels, draws=4).mean, expected)  # K - 1 buy exactness
+
+
+def test_exact_ignores_the_order_of_samples_and_the_names_of_classes(case):
+    probe, head, _, pixels, labels = case
+    expected = run(probe, head, pixels, labels, estimator="exact").mean
+    order = np.random.default_rng(0).permutation(len(labels))
+    np.testing.assert_allclose(run(probe, head, pixels[order], labels[order], estimator="exact").mean, expected, 1e-4)
+    swap = np.array([3, 1, 4, 0, 2])
+    renamed = replace(head, weight=head.weight[np.argsort(swap)], bias=head.bias[np.argsort(swap)])
+    np.testing.assert_allclose(run(probe, renamed, pixels, swap[labels], estimator="exact").mean, expected, 1e-4)
+
+
+def test_an_adaptive_run_stops_when_the_error_is_small_enough(case):
+    probe, head, _, pixels, labels = case
+    pixels, labels = np.tile(pixels, (6, 1, 1, 1)), np.tile(labels, 6)
+    whole = run(probe, head, pixels, labels)
+    stopped = run(probe, head, pixels, labels, tolerance=3 * whole.relative_error, batch_size=8)
+    assert FIRST_LOOK <= len(stopped.sums) < len(whole.sums)
+    assert stopped.samples < len(labels)
+    assert stopped.relative_error <= 3 * whole.relative_error
+    np.testing.assert_allclose(stopped.sums, whole.sums[: len(stopped.sums)], rtol=1e-3, atol=1e-9)
+    strict = run(probe, head, pixels, labels, tolerance=1e-9)
+    np.testing.assert_array_equal(strict.sums, whole.sums)
+    assert strict.samples == len(labels)
+
+
+def test_does_not_depend_on_the_batch_size(case):
+    probe, head, _, pixels, labels = case
+    a = run(probe, head, pixels, labels, batch_size=3)
+    b = run(probe, head, pixels, labels, batch_size=64)
+    np.testing.assert_allclose(a.sums, b.sums, rtol=1e-4, atol=1e-12)
+
+
+def test_a_seed_repeats_and_another_differs(case):
+    probe, head, _, pixels, labels = case
+    first, again, other = (run(probe, head, pixels, labels, seed=s).mean for s in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_values_are_not_negative_and_chunks_add_up(case):
+    probe, head, _, pixels, labels = case
+    found = run(probe, head, pixels, labels, chunks=4)
+    assert found.sums.shape == (4, 688)
+    assert (found.sums >= 0).all()
+    assert found.weights.sum() == pytest.approx(1)
+
+
+def test_classes_weigh_the_same_whatever_their_size(case):
+    probe, head, _, pixels, labels = case
+    rare = np.concatenate([np.flatnonzero(labels == 0)[:1], np.flatnonzero(labels != 0)])
+    often = np.concatenate([np.repeat(rare[:1], 6), rare[1:]])
+    a = run(probe, head, pixels[rare], labels[rare], draws=4).mean
+    b = run(probe, head, pixels[often], labels[often], draws=4).mean
+    assert np.linalg.norm(a - b) / np.linalg.norm(a) < 0.05  # the same expectation
+
+
+def test_the_network_is_as_it_was(case):
+    probe, head, _, pixels, labels = case
+    before = {k: v.clone() for k, v in probe.network.state_dict().items()}
+    attributes = [(set(vars(m)), len(m._forward_hooks)) for m in probe.network.modules()]
+    run(probe, head, pixels, labels)
+    after = probe.network.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert [(set(vars(m)), len(m._forward_hooks)) for m in probe.network.modules()] == attributes
+    assert all(p.grad is None and not p.requires_grad for p in probe.network.parameters())
+
+
+def test_hooks_are_gone_after_an_error(case):
+    probe, head, _, pixels, labels = case
+
+    def stop(done, total, message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(probe, head, pixels, labels, progress=stop)
+    assert not any(m._forward_hooks for m in probe.network.modules())
+
+
+SMALL = InputSpec(resize=64, crop=64, mean=SPEC.mean, std=SPEC.std)
+
+
+def small_transformer() -> nn.Module:
+    return torchvision.models.VisionTransformer(64, 16, 2, 3, 96, 192, num_classes=7)
+
+
+@pytest.mark.parametrize(
+    "name", ["squeezenet1_1", "densenet121", "mobilenet_v3_small", "resnet18", "convnext_tiny", "transformer"]
+)
+def test_other_architectures_agree_with_the_loop(name):
+    """In-place activations, concatenations, depthwise convolutions, linear layers over maps and tokens."""
+    torch.manual_seed(0)
+    network = small_transformer() if name == "transformer" else torchvision.models.get_model(name, num_classes=7)
+    probe = in_double(make_probe(name, name, network, None, SMALL, "", CPU))
+    rng = np.random.default_rng(0)
+    head = Head(rng.normal(size=(3, 7)).astype(np.float32), np.zeros(3, np.float32), 0, 0, 0)
+    pixels = rng.integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
+    images = probe.normalise(pixels)
+    uniforms = torch.from_numpy(np.random.default_rng([0, 0]).random((2, 1)))
+    with torch.no_grad():
+        drawn = draw_labels(torch.softmax(head.logits(probe.network(images)), 1), uniforms)
+    expected = fisher_of_drawn_labels(probe.network, linear_of(head), images, drawn)
+    found = run(probe, head, pixels, np.array([0, 1])).mean
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-18)
+
+
+def test_chunks_are_even_in_every_class():
+    labels = np.repeat([0, 1, 2], [40, 20, 10])
+    chunk = assign_chunks(labels, 5, seed=0)
+    table = np.array([[np.sum((chunk == c) & (labels == k)) for k in range(3)] for c in range(5)])
+    assert (np.ptp(table, axis=0) <= 1).all()

@@ -1,0 +1,91 @@
+"""Which layers embed a task, and networks that cannot be probes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from t2v_core.errors import InputError
+from t2v_core.probe.attention import make_attention_explicit
+from t2v_core.probe.bundled import SPEC
+from t2v_core.probe.layers import last_stage, trace
+from t2v_core.probe.probe import make_probe
+from t2v_core.task.record import InputSpec
+
+CPU = torch.device("cpu")
+MIDDLE = InputSpec(resize=64, crop=64, mean=SPEC.mean, std=SPEC.std)
+
+
+def transformer() -> nn.Module:
+    torch.manual_seed(0)
+    network = torchvision.models.VisionTransformer(32, 8, 4, 2, 16, 32, num_classes=7)
+    nn.init.normal_(network.heads.head.weight)  # torchvision starts it at zero, which would hide a difference
+    return network.eval()
+
+
+def test_explicit_attention_computes_the_same_with_the_same_weights():
+    network, images = transformer(), torch.randn(3, 3, 32, 32)
+    expected = network(images)
+    weights = {p.data_ptr() for p in network.parameters()}
+    make_attention_explicit(network)
+    torch.testing.assert_close(network(images), expected)
+    assert {p.data_ptr() for p in network.parameters()} == weights
+    names = [name for name, m in network.named_modules() if isinstance(m, nn.Linear)]
+    assert "encoder.layers.encoder_layer_0.self_attention.qkv" in names
+
+
+def test_cross_attention_is_refused_rather_than_misread():
+    holder = nn.Module()
+    holder.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    make_attention_explicit(holder)
+    with pytest.raises(ValueError, match="only self-attention"):
+        holder.attention(torch.zeros(1, 2, 8), torch.ones(1, 2, 8), torch.ones(1, 2, 8))
+
+
+def test_the_last_stage_begins_where_the_resolution_last_falls():
+    probe = make_probe("r", "r", torchvision.models.resnet18(), None, MIDDLE, "", CPU, layers="last")
+    assert [name.split(".")[0] for name, _ in probe.info.layers] == ["layer4"] * 5 + ["fc"]
+    whole = make_probe("r", "r", probe.network, None, MIDDLE, "", CPU)
+    assert probe.info.id == "r:last"
+    assert probe.info.weights_hash != whole.info.weights_hash
+
+
+def test_the_last_stage_of_a_transformer_is_its_last_quarter():
+    _, ran = trace(transformer(), 32, CPU)
+    assert [run.name for run in last_stage(ran)][-1] == "heads.head"
+    assert len(last_stage(ran)) == -(-len(ran) // 4)
+
+
+class TwiceTheSame(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.conv(x)).mean((2, 3))
+
+
+class Mixing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.conv(x).mean((2, 3))
+        return z - z.mean(0)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (TwiceTheSame(), "'conv' runs more than once"),
+        (Mixing(), "depend on the others in its batch"),
+        (nn.Conv2d(3, 4, 3), "does not give one feature vector an image"),
+        (nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "no convolution or linear layer"),
+    ],
+)
+def test_networks_that_cannot_be_probes_say_why(network, reason):
+    with pytest.raises(InputError, match=reason):
+        make_probe("x", "x", network, None, InputSpec(resize=16, crop=16, mean=SPEC.mean, std=SPEC.std), "", CPU)
