@@ -87,7 +87,7 @@ def build_demo(
         {
             "version": __version__,
             "probe": probe_name,
-            "embedding": asdict(settings),
+            "embedding": settings.record(),
             "training": asdict(training),
             "protocol": PROTOCOL,
             "torch": torch.__version__,
@@ -163,7 +163,7 @@ def _embed_all(
     pending: dict[Future[TaskEmbeddings], WorldTask] = {}
     for item in tasks:
         same = known.get(item.id) == item.decoded.content_hash
-        if not (same and item.id in present and present[item.id].settings == asdict(settings)):
+        if not (same and item.id in present and present[item.id].settings == settings.record()):
             pending[pool.submit(_embed_one, item.decoded, probe_name, settings)] = item
     done = len(tasks) - len(pending)
     for future in as_completed(pending):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
@@ -35,6 +36,8 @@ class Options:
         name: what to call the task; by default the file's name.
         attribute: which column of a ``labels.csv`` with several attributes.
         probe: registry name.
+        method: estimator of the Fisher information: ``"montecarlo"``, ``"exact"`` or ``"variational"``.
+        tolerance: stop once the embedding's relative standard error is below it; None uses every image.
         selector: how experts are ranked.
         max_images: at most this many training images are used, balanced over the classes.
         top: experts reported and compared by fitted heads.
@@ -47,6 +50,8 @@ class Options:
     name: str | None = None
     attribute: str | None = None
     probe: str = "bundled"
+    method: Literal["montecarlo", "exact", "variational"] = "montecarlo"
+    tolerance: float | None = None
     selector: str = "asymmetric"
     max_images: int = 2000
     top: int = 5
@@ -146,12 +151,15 @@ def embed(options: Options, report: Report) -> EmbeddedTask:
     """
     if options.max_images < 4:
         raise InputError(f"--max-images must be at least 4, got {options.max_images}")
+    if options.tolerance is not None and not 0 < options.tolerance < 1:
+        raise InputError(f"--tolerance is a relative error between 0 and 1, such as 0.02; got {options.tolerance}")
     begin = time.perf_counter()
     probe = load_probe(options.probe, pick_device(options.device), staged(report, "loading the probe"))
     loaded = time.perf_counter()
     decoded, warnings = read_task(options, probe.info.spec, report)
     read = time.perf_counter()
-    found = embed_task(decoded, probe, Task2VecSettings(seed=options.seed), progress=staged(report, EMBEDDING))
+    settings = Task2VecSettings(estimator=options.method, tolerance=options.tolerance, seed=options.seed)
+    found = embed_task(decoded, probe, settings, progress=staged(report, EMBEDDING))
     done = time.perf_counter()
     record = task_record(_slug(decoded), decoded, "upload")
     seconds = {"load probe": loaded - begin, "read": read - loaded, "embed": done - read}

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from t2v_core.fisher.sums import relative_standard_error
 
-TASK2VEC = "montecarlo"
+TASK2VEC = "task2vec"
+VARIATIONAL = "variational"
 DOMAIN = "domain"
 
 NOISE_SETTINGS = frozenset({"seed", "chunks", "estimator", "total_draws", "tolerance"})
@@ -25,7 +26,7 @@ class Embedding:
     Attributes:
         vector: ``[D]`` float32; for Task2Vec the Fisher diagonal per filter, for the domain embedding
             the mean feature.
-        method: ``"montecarlo"``, ``"domain"``, ...
+        method: ``"task2vec"``, ``"domain"``, ...
         probe_id: the probe's registry name.
         weights_hash: hash of the probe's weights.
         settings: every option that determined the vector.
@@ -47,8 +48,8 @@ class Embedding:
     chunk_weights: NDArray[np.float64]
     seconds: float = 0.0
     device: str = "cpu"
-    facts: dict[str, float] = field(default_factory=dict)
-    """Measurements made on the way, such as the head's validation accuracy."""
+    facts: dict[str, object] = field(default_factory=dict)
+    """Measurements made on the way, such as the head's validation accuracy. JSON values."""
 
     @property
     def space(self) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
+from t2v_core.embedding.record import DOMAIN, TASK2VEC, VARIATIONAL, Embedding
 from t2v_core.errors import InputError
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
 from t2v_core.fisher.sums import ChunkSums, assign_chunks
-from t2v_core.probe.heads import Head, class_weights, fit_heads
+from t2v_core.fisher.variational import VariationalSettings, variational_fisher
+from t2v_core.probe.heads import REGULARISATION, Head, class_weights, fit_regularised_head, fit_two_epochs
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import DecodedTask, Progress
+
+START_IMAGES = 64
+"""Images that give the variational precision its first magnitude."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,31 @@ class Task2VecSettings:
     """Options of the embedding; they are part of its record.
 
     Attributes:
-        estimator: ``"montecarlo"`` or ``"exact"``; both estimate the same thing.
+        weight_decay: of the head, see ``heads.fit_regularised_head``; None for the papers' two epochs of Adam.
+        estimator: ``"montecarlo"`` or ``"exact"``, which estimate the same thing; or ``"variational"``, the
+            robust form, which comes without a spread and lies in a space of its own.
         total_draws: (Monte Carlo) labels drawn from the model in all; each sample gets the same number, at least one.
             Small tasks thus get many a sample, where the draws' noise would otherwise swamp the vector.
         chunks: disjoint parts whose means give the spread.
         tolerance: stop once the relative standard error of the vector is below it; None uses every image.
         seed: of the validation split, the drawn labels and the chunks.
+        variational: the schedule of the variational estimate; recorded only where it was used.
     """
 
-    estimator: Literal["montecarlo", "exact"] = "montecarlo"
+    weight_decay: float | None = REGULARISATION
+    estimator: Literal["montecarlo", "exact", "variational"] = "montecarlo"
     total_draws: int = 4000
-    chunks: int = 20
+    chunks: int = 16
     tolerance: float | None = None
     seed: int = 0
+    variational: VariationalSettings = field(default_factory=VariationalSettings)
+
+    def record(self) -> dict[str, object]:
+        """The options that had a part in the vector, as the embedding keeps them."""
+        used = asdict(self)
+        if self.estimator != "variational":
+            del used["variational"]
+        return used
 
 
 @dataclass(frozen=True)
@@ -83,24 +99,34 @@ def embed_task(
     features_done = time.perf_counter()
     if float(z.std(0).max()) == 0:
         raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
-    (head,) = fit_heads(z[None], labels, len(classes), settings.seed)
-    diagonal = DiagonalSettings(
-        estimator=settings.estimator,
-        draws=-(-settings.total_draws // len(labels)),
-        chunks=settings.chunks,
-        tolerance=settings.tolerance,
-        seed=settings.seed,
-        batch_size=batch_size,
-    )
-    fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
+    if settings.weight_decay is None:
+        head = fit_two_epochs(z, labels, len(classes), settings.seed)
+    else:
+        head = fit_regularised_head(z, labels, len(classes), settings.seed, settings.weight_decay)
+    facts: dict[str, object] = {
+        "validation_accuracy": head.validation_accuracy,
+        "validation_size": head.validation_size,
+    }
+    if settings.estimator == "variational":
+        fisher = _variational(probe, head, pixels, labels, settings, facts, progress)
+    else:
+        diagonal = DiagonalSettings(
+            estimator=settings.estimator,
+            draws=-(-settings.total_draws // len(labels)),
+            chunks=settings.chunks,
+            tolerance=settings.tolerance,
+            seed=settings.seed,
+            batch_size=batch_size,
+        )
+        fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
     end = time.perf_counter()
     chunk = assign_chunks(labels, settings.chunks, settings.seed)
     share = np.zeros((int(chunk.max()) + 1, len(labels)))
     share[chunk, np.arange(len(labels))] = class_weights(labels, len(classes))
+    method = VARIATIONAL if settings.estimator == "variational" else TASK2VEC
     domain = ChunkSums(share @ z.double().cpu().numpy(), share.sum(1), len(labels))
-    facts = {"validation_accuracy": head.validation_accuracy, "validation_size": head.validation_size}
     return TaskEmbeddings(
-        _embedding(fisher, TASK2VEC, asdict(settings), end - begin, facts, probe),
+        _embedding(fisher, method, settings.record(), end - begin, facts, probe),
         _embedding(
             domain, DOMAIN, {"chunks": settings.chunks, "seed": settings.seed}, features_done - begin, {}, probe
         ),
@@ -108,12 +134,29 @@ def embed_task(
     )
 
 
+def _variational(
+    probe: Probe,
+    head: Head,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    settings: Task2VecSettings,
+    facts: dict[str, object],
+    progress: Progress | None,
+) -> ChunkSums:
+    """The variational estimate as a single chunk: it is one optimisation over all images."""
+    few = np.random.default_rng([settings.seed, 3]).permutation(len(labels))[:START_IMAGES]
+    start = fisher_diagonal(probe, head, pixels[few], labels[few], DiagonalSettings(seed=settings.seed)).mean
+    found = variational_fisher(probe, head, pixels, labels, start, settings.variational, settings.seed, progress)
+    facts["loss"] = found.loss.tolist()
+    return ChunkSums(found.fisher[None], np.ones(1), len(labels))
+
+
 def _embedding(
     parts: ChunkSums,
     method: str,
     settings: dict[str, object],
     seconds: float,
-    facts: dict[str, float],
+    facts: dict[str, object],
     probe: Probe,
 ) -> Embedding:
     return Embedding(

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.network import SmallResNet
 from t2v_core.probe.probe import Probe, make_probe, normalise
 from t2v_core.probe.training import TrainingSettings, predict, train_classifier
@@ -32,7 +33,7 @@ class SmallResNetFeatures(nn.Module):
     forward = SmallResNet.features
 
 
-def load_bundled(device: torch.device, weights: Path = WEIGHTS) -> Probe:
+def load_bundled(device: torch.device, weights: Path = WEIGHTS, layers: LayerChoice = "all") -> Probe:
     """Load the bundled probe from its safetensors file (float16 on disk, float32 in memory)."""
     network = SmallResNet()
     network.load_state_dict({name: value.float() for name, value in load_file(weights).items()}, strict=False)
@@ -45,6 +46,7 @@ def load_bundled(device: torch.device, weights: Path = WEIGHTS) -> Probe:
         SPEC,
         f"trained on CIFAR-10 by `t2v_core probes train-bundled`, test accuracy {card['test_accuracy']:.2%}",
         device,
+        layers,
     )
 
 

@@ -1,9 +1,17 @@
-"""Linear heads on frozen features, fitted to convergence; many feature sets of one task at once."""
+"""Linear heads on frozen features.
+
+Two fits for two ends. ``fit_heads`` asks how well a task can be solved from an expert's features: many
+feature sets of one task at once, early stopping on a validation split. ``fit_regularised_head`` gives
+the head behind an embedding: the optimum of a strongly regularised loss. A head that follows its
+training images closely is sure of them, the surer the fewer they are; the Fisher information then tells
+how many images there were rather than what the task is, and a small data set lies far from a large one of
+the very same classes (measured: README, "How the head was chosen").
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +26,9 @@ MAX_STEPS = 600
 PATIENCE = 60
 CHECK_EVERY = 5
 VALIDATION_SHARE = 0.2
+SHORT_BATCH = 50
+REGULARISATION = 0.05
+"""Weight decay of the embedding's head on standardised features; 0.02 to 0.2 give the same picks."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Head:
         bias: ``[K]`` float32.
         validation_accuracy: balanced accuracy (mean over classes) on the validation split, 0..1.
         validation_size: images in that split.
-        steps: optimiser steps at which the validation loss was least.
+        steps: optimiser steps (``fit_heads``: those at which the validation loss was least).
     """
 
     weight: NDArray[np.float32]
@@ -116,11 +127,7 @@ def fit_heads(features: Tensor, labels: np.ndarray, num_classes: int, seed: int 
     Returns:
         E heads; standardisation is folded into their weights, so they act on raw features.
     """
-    mean = features.mean(1, keepdim=True)
-    # A feature that never varies carries nothing: scale 1 keeps it at zero instead of dividing by zero.
-    std = features.std(1, keepdim=True, correction=0)
-    std = torch.where(std > 1e-6, std, torch.ones_like(std))
-    x = (features - mean) / std
+    x, mean, std = _standardise(features)
     device = features.device
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
     weights = torch.from_numpy(class_weights(labels, num_classes)).float().to(device)
@@ -133,15 +140,89 @@ def fit_heads(features: Tensor, labels: np.ndarray, num_classes: int, seed: int 
         W[due], b[due] = W_now[due], b_now[due]
     heads = []
     for e in range(len(features)):
-        scaled = W[e] / std[e].T
-        bias = b[e, 0] - mean[e, 0] @ scaled
-        heads.append(
-            Head(
-                scaled.T.contiguous().cpu().numpy(),
-                bias.cpu().numpy(),
-                float(accuracy[e]),
-                int(held.sum()),
-                int(steps[e]),
-            )
-        )
+        heads.append(_head(W[e], b[e, 0], mean[e], std[e], float(accuracy[e]), int(held.sum()), int(steps[e])))
     return heads
+
+
+def fit_regularised_head(
+    features: Tensor, labels: np.ndarray, num_classes: int, seed: int = 0, weight_decay: float = REGULARISATION
+) -> Head:
+    """The minimum of the class-balanced cross entropy plus weight_decay / 2 ||W||^2 on standardised features.
+
+    The problem is convex, so the head depends on the data alone: not on a schedule, a start or N. Its
+    accuracy is that of the same fit on 80 % of the images, measured on the other 20 %.
+
+    Args:
+        features: ``[N, d]`` float32.
+        labels: ``[N]`` class indices in ``0..num_classes-1``.
+        num_classes: K.
+        seed: of the validation split.
+        weight_decay: strength of the L2 penalty; biases are free.
+    """
+    targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(features.device)
+    weights = torch.from_numpy(class_weights(labels, num_classes)).to(features.device)
+    held = torch.from_numpy(stratified_split(labels, VALIDATION_SHARE, seed)).to(features.device)
+    part = _minimise(features[~held], targets[~held], weights[~held], num_classes, weight_decay)
+    correct = part.logits(features[held]).argmax(1) == targets[held]
+    accuracy = float((correct * weights[held] / weights[held].sum()).sum())
+    whole = _minimise(features, targets, weights, num_classes, weight_decay)
+    return replace(whole, validation_accuracy=accuracy, validation_size=int(held.sum()))
+
+
+def _minimise(features: Tensor, targets: Tensor, weights: Tensor, num_classes: int, weight_decay: float) -> Head:
+    x, mean, std = _standardise(features[None].double())
+    W = torch.zeros(1, x.shape[2], num_classes, dtype=x.dtype, device=x.device, requires_grad=True)
+    b = torch.zeros(1, 1, num_classes, dtype=x.dtype, device=x.device, requires_grad=True)
+    optimiser = torch.optim.LBFGS([W, b], max_iter=MAX_STEPS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = _losses(x, W, b, targets, weights).sum() + 0.5 * weight_decay * W.pow(2).sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    steps = int(optimiser.state[W]["n_iter"])
+    return _head(W.detach()[0], b.detach()[0, 0], mean[0], std[0], 0.0, 0, steps)
+
+
+def fit_two_epochs(features: Tensor, labels: np.ndarray, num_classes: int, seed: int = 0) -> Head:
+    """The papers' head start (method section 3): from zero, two epochs of Adam at 1e-4 on 10,000 images each.
+
+    Kept to study what the schedule does to an embedding; its accuracy is measured on the images themselves.
+
+    Args:
+        features: ``[N, d]`` float32.
+        labels: ``[N]`` class indices in ``0..num_classes-1``.
+        num_classes: K.
+        seed: of the images drawn.
+    """
+    targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(features.device)
+    W = torch.zeros(num_classes, features.shape[1], device=features.device, requires_grad=True)
+    b = torch.zeros(num_classes, device=features.device, requires_grad=True)
+    optimiser = torch.optim.Adam([W, b], lr=1e-4)
+    rng = np.random.default_rng([seed, 4])
+    drawn = rng.choice(len(labels), (2 * 10_000 // SHORT_BATCH, SHORT_BATCH), p=class_weights(labels, num_classes))
+    for rows in torch.from_numpy(drawn).to(features.device):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(features[rows] @ W.T + b, targets[rows]).backward()
+        optimiser.step()
+    correct = (features @ W.T + b).argmax(1) == targets
+    balance = torch.from_numpy(class_weights(labels, num_classes)).to(features.device)
+    return Head(W.detach().cpu().numpy(), b.detach().cpu().numpy(), float((correct * balance).sum()), 0, len(drawn))
+
+
+def _standardise(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``[E, N, d]`` with mean 0 and deviation 1 over the images, and the means and deviations ``[E, 1, d]``."""
+    mean = features.mean(1, keepdim=True)
+    # A feature that never varies carries nothing: scale 1 keeps it at zero instead of dividing by zero.
+    std = features.std(1, keepdim=True, correction=0)
+    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    return (features - mean) / std, mean, std
+
+
+def _head(W: Tensor, b: Tensor, mean: Tensor, std: Tensor, accuracy: float, size: int, steps: int) -> Head:
+    """Fold the standardisation into ``W [d, K]`` and ``b [K]``, so that the head acts on raw features."""
+    scaled = W / std.T
+    bias = b - mean[0] @ scaled
+    return Head(scaled.T.contiguous().float().cpu().numpy(), bias.float().cpu().numpy(), accuracy, size, steps)

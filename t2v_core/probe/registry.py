@@ -1,8 +1,7 @@
-"""Loading probes by name: the bundled one, or any torchvision classifier with its published weights."""
+"""Loading probes by name: the bundled one, or any torchvision or timm classifier with its published weights."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import urllib.error
 import urllib.request
@@ -14,7 +13,10 @@ from torch import nn
 
 from t2v_core.errors import InputError
 from t2v_core.probe.bundled import load_bundled
+from t2v_core.probe.files import check_published_hash, load_checked
+from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.probe import Probe, make_probe
+from t2v_core.probe.timm_models import load_timm
 from t2v_core.probe.weights import RECOMMENDED, local_file, weights_folder
 from t2v_core.task.record import InputSpec, Progress
 
@@ -25,21 +27,32 @@ def load_probe(name: str, device: torch.device, progress: Progress | None = None
     """Load a probe by its registry name.
 
     Args:
-        name: ``"bundled"`` or a torchvision classification model.
+        name: ``"bundled"``, a torchvision classification model, or ``"timm/<model>"``; with ``":last"``
+            after it only the last stage's filters embed.
         device: where to put it.
         progress: called while weights are downloaded.
 
     Raises:
         InputError: there is no such probe, or its weights can neither be found nor downloaded.
     """
-    if name == "bundled":
-        return load_bundled(device)
+    base, _, choice = name.partition(":")
+    if choice not in ("", "last"):
+        raise InputError(f"{choice!r} is no choice of layers; use {base!r} for all, or '{base}:last'")
+    layers: LayerChoice = "last" if choice else "all"
+    if base == "bundled":
+        return load_bundled(device, layers=layers)
+    if base.startswith("timm/"):
+        return load_timm(base, device, layers)
+    return _load_torchvision(base, device, layers, progress)
+
+
+def _load_torchvision(name: str, device: torch.device, layers: LayerChoice, progress: Progress | None) -> Probe:
     weights = _weights(name)
     file = local_file(name, weights.url.rsplit("/", 1)[1]) or _download(weights.url, progress)
     import torchvision
 
     network = torchvision.models.get_model(name)
-    _load_checked(network, file)
+    load_checked(network, file)
     preset = weights.transforms()
     spec = InputSpec(
         resize=preset.resize_size[0],
@@ -48,10 +61,8 @@ def load_probe(name: str, device: torch.device, progress: Progress | None = None
         std=tuple(preset.std),
         interpolation=preset.interpolation.value,
     )
-    classifier = _detach_classifier(network)
-    return make_probe(
-        name, f"torchvision {name} (ImageNet)", network, classifier, spec, f"{weights} from {weights.url}", device
-    )
+    title, provenance = f"torchvision {name} (ImageNet)", f"{weights} from {weights.url}"
+    return make_probe(name, title, network, _detach_classifier(network), spec, provenance, device, layers)
 
 
 def _weights(name: str) -> Any:
@@ -59,7 +70,10 @@ def _weights(name: str) -> Any:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise InputError(f"there is no probe {name!r}; choose 'bundled' or a torchvision model such as {RECOMMENDED!r}")
+        raise InputError(
+            f"there is no probe {name!r}; choose 'bundled', a torchvision model such as {RECOMMENDED!r}, "
+            "or one of timm's as 'timm/<model>'"
+        )
     return torchvision.models.get_model_weights(name).DEFAULT
 
 
@@ -77,7 +91,7 @@ def _download(url: str, progress: Progress | None) -> Path:
                 done += len(block)
                 if progress is not None:
                     progress(done, max(total, done), f"downloading {target.name}")
-        _check_published_hash(part, target.name)
+        check_published_hash(part, target.name)
         part.replace(target)
     except (urllib.error.URLError, OSError) as error:
         raise InputError(
@@ -87,29 +101,6 @@ def _download(url: str, progress: Progress | None) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return target
-
-
-def _check_published_hash(file: Path, name: str) -> None:
-    """Torchvision ends its file names with the first eight digits of the content's SHA-256."""
-    expected = Path(name).stem.rsplit("-", 1)[-1]
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not digest.startswith(expected):
-        raise InputError(f"{name} does not match the checksum in its name; delete the file and fetch it again")
-
-
-def _load_checked(network: nn.Module, file: Path) -> None:
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(file)
-    else:
-        _check_published_hash(file, file.name)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{file} does not hold this network's weights; replace or delete it") from error
 
 
 def _detach_classifier(network: nn.Module) -> nn.Linear:

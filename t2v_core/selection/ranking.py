@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from t2v_core.embedding.record import DOMAIN, Embedding
+from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.space.distances import ALPHA, asymmetric, check_comparable, cosine, symmetric, to_trivial
+from t2v_core.selection.nearest import distances
+from t2v_core.space.distances import ALPHA, check_comparable
 
-SELECTORS = ("asymmetric", "symmetric", "domain")
 ROUNDS = 400
 
 
@@ -36,37 +35,6 @@ class Ranked:
     p_top3: float
 
 
-def distances(
-    targets: NDArray, sources: NDArray, source_samples: NDArray, info: ProbeInfo, selector: str, alpha: float = ALPHA
-) -> NDArray[np.float64]:
-    """Distances ``[targets, sources]`` of a selector; lower is better.
-
-    Args:
-        targets: ``[T, D]`` vectors of the tasks to serve.
-        sources: ``[E, D]`` vectors of the experts' own tasks.
-        source_samples: ``[E]`` images behind each source.
-        info: the probe they all stem from.
-        selector: one of ``SELECTORS``.
-        alpha: weight of the source's complexity (asymmetric only).
-
-    Raises:
-        InputError: the selector is unknown.
-    """
-    if selector == "domain":
-        return cosine(targets, sources)
-    if selector == "symmetric":
-        return symmetric(targets, sources)
-    if selector == "asymmetric":
-        complexity = to_trivial(sources, source_samples, info.filter_prior)
-        return asymmetric(symmetric(targets, sources), complexity, alpha)
-    raise InputError(f"there is no selector {selector!r}; choose one of {', '.join(SELECTORS)}")
-
-
-def method_of(selector: str) -> str:
-    """The embedding method a selector compares."""
-    return DOMAIN if selector == "domain" else "montecarlo"
-
-
 def rank_experts(
     target: Embedding,
     sources: Mapping[str, Embedding],
@@ -86,7 +54,7 @@ def rank_experts(
         target: the task to serve.
         sources: embedding of each expert's own task, by expert id.
         info: the probe.
-        selector: one of ``SELECTORS``.
+        selector: one of ``nearest.METRICS``.
         alpha: weight of the source's complexity.
         rounds: bootstrap rounds.
         seed: of the bootstrap.

@@ -9,6 +9,7 @@ import pytest
 
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
 from t2v_core.errors import InputError
+from t2v_core.fisher.variational import VariationalSettings
 from t2v_core.space.distances import cosine, symmetric
 
 QUICK = Task2VecSettings(total_draws=800, chunks=5)  # for five classes, the exact expectation
@@ -71,3 +72,22 @@ def test_images_that_look_the_same_are_refused(bundled, shapes):
     same = replace(shapes, pixels=np.repeat(shapes.pixels[:1], len(shapes), axis=0))
     with pytest.raises(InputError, match="look the same"):
         embed_task(same, bundled, QUICK)
+
+
+def test_exact_and_montecarlo_embeddings_share_a_space_and_variational_has_its_own(bundled, shapes):
+    short = VariationalSettings(epochs=1, epoch_size=100)
+    settings = [replace(QUICK, estimator=e, variational=short) for e in ("exact", "montecarlo", "variational")]
+    exact, drawn, variational = (embed_task(shapes, bundled, s).fisher for s in settings)
+    assert exact.space == drawn.space != variational.space
+    np.testing.assert_array_equal(exact.vector, drawn.vector)  # enough draws for the exact expectation
+    assert np.isnan(variational.relative_error)
+    assert len(variational.facts["loss"]) == 1
+
+
+def test_the_papers_two_epoch_head_hardly_leaves_zero(bundled, shapes):
+    """Why it is not the default: the head, and F with it, depend on how far Adam got."""
+    short = embed_task(shapes, bundled, replace(QUICK, weight_decay=None))
+    full = embed_task(shapes, bundled, QUICK)
+    assert np.abs(short.head.weight).max() < 0.1 * np.abs(full.head.weight).max()
+    assert short.fisher.vector.sum() < 0.1 * full.fisher.vector.sum()
+    assert short.fisher.space != full.fisher.space

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from t2v_core.probe.heads import class_weights, fit_heads
+from t2v_core.probe.heads import class_weights, fit_heads, fit_regularised_head
 
 
 def blobs(per_class: int, classes: int, dim: int, spread: float, seed: int) -> tuple[torch.Tensor, np.ndarray]:
@@ -57,3 +57,33 @@ def test_class_weights_are_balanced():
     weights = class_weights(labels, 3)
     assert weights.sum() == pytest.approx(1)
     assert weights[:3].sum() == pytest.approx(weights[3])
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_regularised_head_is_the_optimum_that_a_reference_finds(classes):
+    z, labels = blobs(30, classes, 6, 2.0, 5)
+    z, labels = z[7:], labels[7:]  # unequal classes
+    x = ((z - z.mean(0)) / z.std(0, correction=0)).numpy()
+    weights = class_weights(labels, classes)
+    head = fit_regularised_head(z, labels, classes, weight_decay=0.05)
+    # With two classes scikit-learn has one weight vector w for W = (-w/2, w/2): half the penalty.
+    reference = LogisticRegression(C=(2 if classes == 2 else 1) / 0.05, max_iter=5000, tol=1e-8)
+    expected = reference.fit(x, labels, sample_weight=weights).predict_proba(x)
+    np.testing.assert_allclose(torch.softmax(head.logits(z), 1).numpy(), expected, atol=2e-4)
+
+
+def test_a_regularised_head_is_hardly_surer_for_having_few_images():
+    """What F is made of, p (1 - p), on 60 and on 1,200 images of one world."""
+    z, labels = blobs(400, 3, 40, 10.0, 6)
+    few = np.concatenate([np.flatnonzero(labels == k)[:20] for k in range(3)])
+
+    def doubt(rows, weight_decay):
+        head = fit_regularised_head(z[rows], labels[rows], 3, weight_decay=weight_decay)
+        p = torch.softmax(head.logits(z[rows]), 1)
+        return float((p * (1 - p)).sum(1).mean()), head
+
+    many, head = doubt(slice(None), 0.05)
+    assert many / doubt(few, 0.05)[0] < 1.7
+    assert doubt(slice(None), 5e-4)[0] / doubt(few, 5e-4)[0] > 10
+    assert head.validation_size == 240
+    assert 0.5 < head.validation_accuracy < 0.8

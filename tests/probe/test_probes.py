@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
@@ -142,3 +143,34 @@ def test_training_repeats_with_a_seed(shapes):
         return network.fc.weight.detach().numpy()
 
     np.testing.assert_array_equal(run(), run())
+
+
+def test_a_timm_model_from_a_local_file_is_the_network_timm_means(weights_folder):
+    torch.manual_seed(0)
+    network = timm.create_model("test_vit", pretrained=False).eval()
+    save_file(network.state_dict(), weights_folder / "timm_test_vit.safetensors")
+    probe = load_probe("timm/test_vit", CPU)
+    x = torch.randn(2, 3, 160, 160)
+    torch.testing.assert_close(probe.classifier(probe.network(x)), network(x), rtol=1e-4, atol=1e-5)
+    assert probe.info.spec.crop == 160
+    assert ("blocks.0.attn.qkv", 192) in probe.info.layers
+    last = load_probe("timm/test_vit:last", CPU)
+    assert last.info.layers == probe.info.layers[-len(last.info.layers) :]
+    assert last.info.weights_hash != probe.info.weights_hash
+
+
+def test_timm_without_network_says_where_to_put_the_file(weights_folder, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(InputError, match=r"no route to host.*timm_test_vit.safetensors into .* bundled probe"):
+        load_probe("timm/test_vit", CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("timm/nothing_like_it", "timm knows no model"), ("bundled:first", "no choice of layers")]
+)
+def test_unknown_names_are_explained(name, reason):
+    with pytest.raises(InputError, match=reason):
+        load_probe(name, CPU)

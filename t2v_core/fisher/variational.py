@@ -1,0 +1,217 @@
+"""The robust Fisher information: the precision of the widest noise on the weights that the task tolerates.
+
+Minimise over the precision Lambda (one value a filter, Lambda = exp(L)), one prior precision lambda^2 a
+layer and the head (T2V section 3.1 and supplement 6)
+
+    E_{w ~ N(w0, 1/Lambda)} [cross entropy] + beta / 2N KL(N(w0, 1/Lambda) || N(0, 1/lambda^2))
+
+by stochastic gradient variational Bayes with local reparametrization (Kingma et al. 2015): the noise is
+drawn on a layer's output, with mean A w0 and variance A^2 / Lambda, independently at every position. The
+weight of the KL term is the one under which the optimum is (beta / 2N) Lambda = F + (beta lambda^2 / 2N).
+
+Two things to know about the estimate. Noise that is independent at every position leaves out the
+products between positions that the Fisher information of a shared filter has: the two agree for a layer
+that runs once an image, and only in rank for a convolution. And the gradient of L is a second-order
+effect under first-order noise, with a ratio of about sqrt(beta / 2N); each batch is therefore run with
+the noise and with its negative, which cancels the first order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from t2v_core.probe.heads import Head, class_weights
+from t2v_core.probe.layers import Layer
+from t2v_core.probe.probe import Probe
+from t2v_core.task.record import Progress
+
+
+@dataclass(frozen=True)
+class VariationalSettings:
+    """The schedule.
+
+    Attributes:
+        beta: weight of the KL term.
+        epochs: passes with head, Lambda and lambda^2 trained together.
+        epoch_size: images drawn an epoch, class-balanced and with replacement.
+        batch_size: images a step; each runs twice, with opposite noise.
+        head_rate, precision_rate: learning rates of Adam.
+    """
+
+    beta: float = 1e-3
+    epochs: int = 10
+    epoch_size: int = 2000
+    batch_size: int = 50
+    head_rate: float = 1e-4
+    precision_rate: float = 1e-2
+
+
+@dataclass(frozen=True)
+class VariationalFisher:
+    """What the optimisation found.
+
+    Attributes:
+        precision: ``[D]`` Lambda of every filter.
+        prior: ``[D]`` lambda^2 of every filter's layer.
+        fisher: ``[D]`` (beta / 2N) (Lambda - lambda^2), at least 0: the Fisher diagonal it stands for.
+        loss: ``[epochs]`` mean cross entropy plus weighted KL in each epoch.
+        head: as trained along.
+    """
+
+    precision: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    fisher: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    head: Head
+
+
+def variational_fisher(
+    probe: Probe,
+    head: Head,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    start: NDArray[np.float64],
+    settings: VariationalSettings | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> VariationalFisher:
+    """Estimate the Fisher diagonal of a task by variational inference.
+
+    Args:
+        probe: the frozen network.
+        head: where the head starts from, after its own start alone (supplement 6: two epochs).
+        pixels: ``[N, S, S, 3]`` uint8.
+        labels: ``[N]`` class indices.
+        start: ``[D]`` a first guess of F. Only its mean over each layer is used: L starts at one value a
+            layer, of the right magnitude, since Adam moves it by no more than its rate a step.
+        settings: the schedule.
+        seed: of the images drawn and the noise.
+        progress: called with epochs done.
+    """
+    settings = settings or VariationalSettings()
+    device, layers = probe.device, [layer for _, layer in probe.layers()]
+    counts = [count for _, count in probe.info.layers]
+    kl_weight = settings.beta / (2 * len(labels))
+    size = torch.tensor([layer.weight[0].numel() for layer in layers], device=device)
+    square = [layer.weight.flatten(1).pow(2).mean(1) for layer in layers]
+    log_prior = torch.tensor(probe.info.prior_precision, device=device).log().requires_grad_()
+    means = torch.tensor([part.mean() for part in np.split(start, np.cumsum(counts)[:-1])], device=device)
+    first = (means.float() / kl_weight + log_prior.detach().exp()).log()
+    log_precision = [
+        torch.full((n,), float(v), device=device, requires_grad=True) for n, v in zip(counts, first, strict=True)
+    ]
+    linear = _as_module(head, device)
+    optimiser = torch.optim.Adam(
+        [
+            {"params": linear.parameters(), "lr": settings.head_rate},
+            {"params": [*log_precision, log_prior], "lr": settings.precision_rate},
+        ],
+    )
+    rng = np.random.default_rng([seed, 2])
+    generator = torch.Generator(device).manual_seed(seed)
+    balance = class_weights(labels, linear.out_features)
+    losses = []
+    for epoch in range(settings.epochs):
+        drawn = rng.choice(len(labels), settings.epoch_size, p=balance)
+        total = 0.0
+        for rows in np.array_split(drawn, max(1, settings.epoch_size // settings.batch_size)):
+            images = probe.normalise(pixels[rows])
+            targets = torch.from_numpy(labels[rows]).to(device)
+            with noise(layers, log_precision, generator):
+                logits = linear(probe.network(torch.cat([images, images])))
+            fit = functional.cross_entropy(logits, torch.cat([targets, targets]))
+            kl = _kl(log_precision, log_prior, square, size)
+            optimiser.zero_grad(set_to_none=True)
+            # Divided by the KL's weight, or the gradient of L would drown in Adam's epsilon.
+            (fit / kl_weight + kl).backward()
+            optimiser.step()
+            total += float(fit.detach() + kl_weight * kl.detach()) * len(rows)
+        losses.append(total / settings.epoch_size)
+        if progress is not None:
+            progress(epoch + 1, settings.epochs, "variational Fisher")
+    precision = torch.cat(log_precision).detach().exp().double().cpu().numpy()
+    prior = np.repeat(log_prior.detach().exp().double().cpu().numpy(), counts)
+    trained = Head(
+        linear.weight.detach().cpu().numpy(),
+        linear.bias.detach().cpu().numpy(),
+        head.validation_accuracy,
+        head.validation_size,
+        head.steps,
+    )
+    fisher = np.maximum(kl_weight * (precision - prior), 0)
+    return VariationalFisher(precision, prior, fisher, np.array(losses), trained)
+
+
+def _as_module(head: Head, device: torch.device) -> nn.Linear:
+    linear = nn.Linear(head.weight.shape[1], head.weight.shape[0], device=device)
+    linear.weight.data = torch.tensor(head.weight, device=device)
+    linear.bias.data = torch.tensor(head.bias, device=device)
+    return linear
+
+
+def _kl(log_precision: list[Tensor], log_prior: Tensor, square: list[Tensor], size: Tensor) -> Tensor:
+    """KL(N(w0, 1/Lambda) || N(0, 1/lambda^2)) summed over all weights of the probe.
+
+    Args:
+        log_precision: L ``[O]`` of each layer.
+        log_prior: log lambda^2 ``[layers]``.
+        square: mean of w0^2 over the weights of each filter, ``[O]`` of each layer.
+        size: weights a filter, ``[layers]``.
+    """
+    parts = []
+    for number, (L, w2) in enumerate(zip(log_precision, square, strict=True)):
+        prior = log_prior[number]
+        parts.append(0.5 * size[number] * (L - prior - 1 + torch.exp(prior - L) + prior.exp() * w2).sum())
+    return torch.stack(parts).sum()
+
+
+@contextmanager
+def noise(layers: list[Layer], log_precision: list[Tensor], generator: torch.Generator) -> Iterator[None]:
+    """While active, every layer's output carries Gaussian noise of variance A^2 / Lambda.
+
+    The batch holds every image twice: the second half gets the negative of the first half's noise.
+    """
+
+    def hook_for(number: int):  # type: ignore[no-untyped-def]
+        def hook(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            (x,) = inputs
+            half = torch.randn(
+                output[: len(output) // 2].shape, device=output.device, dtype=output.dtype, generator=generator
+            )
+            spread = torch.exp(-0.5 * log_precision[number])
+            if isinstance(layer, nn.Conv2d):
+                spread = spread[:, None, None]
+            return output + torch.cat([half, -half]) * spread * input_norms(layer, x)
+
+        return hook
+
+    handles = [layer.register_forward_hook(hook_for(number)) for number, layer in enumerate(layers)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def input_norms(layer: Layer, x: Tensor) -> Tensor:
+    """Norm ||A_p|| of the input patch behind every output position: ``[B, groups or O, H', W']`` or ``[..., 1]``."""
+    square = x.pow(2)
+    if isinstance(layer, nn.Linear):
+        return square.sum(-1, keepdim=True).clamp_min(1e-30).sqrt()
+    left, right, top, bottom = layer._reversed_padding_repeated_twice
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    if any((left, right, top, bottom)):
+        square = functional.pad(square, (left, right, top, bottom), mode=mode)
+    square = square.unflatten(1, (layer.groups, -1)).sum(2)
+    ones = torch.ones(layer.groups, 1, *layer.kernel_size, device=x.device, dtype=x.dtype)
+    sums = functional.conv2d(square, ones, stride=layer.stride, dilation=layer.dilation, groups=layer.groups)
+    norms = sums.clamp_min(1e-30).sqrt()
+    return norms.repeat_interleave(layer.out_channels // layer.groups, 1) if layer.groups > 1 else norms
