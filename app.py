@@ -8,15 +8,10 @@ from pages.common.data import audit_table
 from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
 from t2v_core.figures.choice import audit_chart
 from t2v_core.probe.weights import preferred
+from t2v_core.selection.nearest import METRICS, Nearest
+from t2v_core.selection.selectors import REFERENCES
 
-RULES = {
-    "chance": "any expert, at random",
-    "generic": "the network before any fine-tuning",
-    "static": "always the expert that was best on the other tasks, without looking at the task",
-    "asymmetric": "nearest task, with credit for complex sources (the default)",
-    "symmetric": "nearest task in the task space",
-    "domain": "most similar-looking images, labels ignored",
-}
+RULES = {rule.name: rule.title for rule in (*REFERENCES, *map(Nearest, METRICS))}
 DEFAULT = "asymmetric"
 TITLES = {
     "twin": "Same classes, new images",
@@ -78,7 +73,9 @@ else:
             st.markdown(f"**{words}:** the default rule loses {rows[DEFAULT]:+.0f} %; {', '.join(better)} does better.")
     with st.expander("What the rules mean, and all numbers"):
         st.markdown("\n".join(f"- **{rule}**: {text}" for rule, text in RULES.items()))
-        shown = table.rename(columns={"optimum": "best error %", "mean": "increase %", "low": "from %", "high": "to %"})
+        shown = table[["kind", "rule", "tasks", "optimum", "mean", "low", "high", "verdict"]].rename(
+            columns={"optimum": "best error %", "mean": "increase %", "low": "from %", "high": "to %"}
+        )
         st.dataframe(shown.round(1), hide_index=True)
         st.download_button("Download as CSV", table.to_csv(index=False), "audit.csv", "text/csv")
 

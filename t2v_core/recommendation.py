@@ -21,8 +21,12 @@ from t2v_core.experts.training import load_expert
 from t2v_core.pipeline import EmbeddedTask, Options, Report, embed, read_task, save, staged
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
-from t2v_core.selection.meta_task import GENERIC, MetaTask, audit, load_meta_task
-from t2v_core.selection.ranking import Ranked, certainty, method_of, rank_experts
+from t2v_core.selection.audit import audit_table
+from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.meta_task import GENERIC, from_bank
+from t2v_core.selection.nearest import Nearest, method_of
+from t2v_core.selection.ranking import Ranked, certainty, rank_experts
+from t2v_core.selection.track_record import track_records
 from t2v_core.task.record import DecodedTask
 
 
@@ -50,8 +54,11 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     sources = _sources(bank, task, options.selector)
     target = task.domain if options.selector == "domain" else task.fisher
     ranked = rank_experts(target, sources, task.info, options.selector, seed=options.seed)
-    meta = load_meta_task(bank, task.info)
-    experts = {e.id: e for e in meta.experts}
+    meta = from_bank(bank, task.info)
+    # What distances between the bank's own tasks and their candidates look like.
+    usual = np.where(meta.allowed, Nearest(options.selector).scores(meta), np.nan)
+    audits = audit_bank(bank, meta)
+    experts = {e.id: e for e in bank.experts()}
     shown = [r.expert_id for r in ranked[: max(1, options.top)]]
     fit_on = {"none": [], "top": [*shown, GENERIC], "all": [*[r.expert_id for r in ranked], GENERIC]}[options.fit]
     ranked_at = time.perf_counter()
@@ -70,10 +77,11 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         "selector": options.selector,
         "options": asdict(options),
         "certainty": certainty(ranked),
-        "familiarity": familiarity(ranked, meta, options.selector),
-        "ranking": _ranking(ranked, experts, meta, options.selector, fitted, task.record.classes),
+        "familiarity": familiarity(ranked, usual),
+        "ranking": _ranking(ranked, experts, {t.id: t for t in bank.tasks()}, usual, fitted, task.record.classes),
         "generic": _fitted_json(fitted.get(GENERIC)),
-        "audit": json.loads(audit(meta).to_json(orient="records")),
+        "audit": json.loads(audit_table(audits).to_json(orient="records")),
+        "track_record": [record.as_json() for record in track_records(audits, options.selector)],
         "warnings": task.warnings,
         "seconds": {name: round(value, 2) for name, value in task.seconds.items()},
     }
@@ -82,10 +90,14 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     return result
 
 
-def familiarity(ranked: list[Ranked], meta: MetaTask, selector: str) -> str:
-    """Whether anything in the bank resembles the task, in one sentence."""
-    scores = np.where(meta.allowed, meta.scores[selector], np.nan)
-    nearest = np.array([np.nanmin(row) for row in scores if np.isfinite(row).any()])
+def familiarity(ranked: list[Ranked], usual: np.ndarray) -> str:
+    """Whether anything in the bank resembles the task, in one sentence.
+
+    Args:
+        ranked: the experts, nearest first.
+        usual: ``[T, E]`` distances of the bank's own tasks to their candidates, NaN for others.
+    """
+    nearest = np.array([np.nanmin(row) for row in usual if np.isfinite(row).any()])
     if len(nearest) < 10:
         return "The bank is too small to say whether your task is unusual for it."
     share = float((nearest < ranked[0].distance).mean())
@@ -137,14 +149,12 @@ def _fit_on_experts(
 def _ranking(
     ranked: list[Ranked],
     experts: dict[str, ExpertRecord],
-    meta: MetaTask,
-    selector: str,
+    tasks: dict[str, TaskRecord],
+    usual: np.ndarray,
     fitted: dict[str, Fitted],
     classes: tuple[str, ...],
 ) -> list[dict[str, Any]]:
-    tasks = {t.id: t for t in meta.tasks}
-    known = meta.scores[selector][meta.allowed]
-    known = known[np.isfinite(known)]
+    known = usual[np.isfinite(usual)]
     rows = []
     for place, r in enumerate(ranked, start=1):
         expert = experts[r.expert_id]

@@ -20,14 +20,15 @@ MAY_IMPORT = {
     "space": {"embedding", "probe.record", "bank"},
     "experts": {"probe", "task", "bank.records"},
     "selection": {"space", "embedding", "probe.record", "bank"},
+    "transferability": set(),
     "figures": set(),
     "jobs": {"bank", "pipeline", "recommendation"},
 }
 """What each room may use beside itself and ``errors``. bank and task are records wherever they are read."""
 
 TORCH = {"probe", "fisher", "embedding", "experts"}
-TORCH_MODULES = {"pipeline", "recommendation", "building", "cli"}
-LIGHT = ("bank", "space", "selection", "figures", "jobs", "task")
+TORCH_MODULES = {"pipeline", "recommendation", "building", "commands"}
+LIGHT = ("bank", "space", "selection", "transferability", "figures", "jobs", "task")
 """Rooms that pages import: they must work, and start fast, without torch."""
 
 

@@ -97,6 +97,52 @@ def test_distances_match_and_go_to_csv(capsys, bank_path, tmp_path):
     assert (tmp_path / "m.csv").read_text().count("\n") == 9
 
 
+ERRORS = ROOT / "t2v_core" / "selection" / "data" / "inat_cub_errors.csv"
+
+
+def test_audit_of_the_published_matrix(capsys, tmp_path):
+    """Scores that are the errors themselves, with rows and columns turned round, select the optimum."""
+    rows = [line.split(",") for line in ERRORS.read_text().splitlines()]
+    turned = "\n".join(",".join([r[0], *r[:0:-1]]) for r in [rows[0], *rows[:0:-1]])
+    (tmp_path / "scores.csv").write_text(turned)
+    files = ["--errors", ERRORS, "--scores", tmp_path / "scores.csv"]
+    result = run_json(capsys, "audit", *files)
+    assert result["optimal"]["mean"] == pytest.approx(31.18, abs=0.005)
+    assert result["chance"]["mean"] == pytest.approx(59.77, abs=0.005)
+    assert result["static"]["mean"] == pytest.approx(14.5, abs=0.05)
+    assert result["selected"]["mean"] == 0
+    assert len(result["per_task"]) == 50
+    assert result["static"]["low"] < 14.5 < result["static"]["high"]
+    worst = run_json(capsys, "audit", *files, "--larger-is-better", "--denominator-offset", "1")
+    assert worst["selected"]["mean"] > worst["chance"]["mean"] > 0
+    assert worst["chance"]["mean"] < result["chance"]["mean"]
+    assert run_json(capsys, "audit", *files, "--seed", "1")["static"]["low"] != result["static"]["low"]
+    code, out, _ = run(capsys, "audit", *files)
+    assert code == 0
+    assert result["verdict"] in out
+
+
+def test_audit_of_a_bank(capsys, tmp_path):
+    from tests.selection.metas import make_bank
+
+    make_bank(tmp_path / "small")
+    rows = run_json(capsys, "audit", "--bank", tmp_path / "small")["rows"]
+    assert {r["rule"] for r in rows} >= {"chance", "generic", "static", "asymmetric", "model2vec"}
+    assert {r["kind"] for r in rows} >= {"twin", "mixed", "all"}
+    assert "model2vec" in run(capsys, "audit", "--bank", tmp_path / "small")[1]
+
+
+def test_audit_refuses_half_of_the_files_and_best_errors_of_zero(capsys, tmp_path):
+    code, _, err = run(capsys, "audit", "--errors", ERRORS)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "both --errors and --scores" in err
+    (tmp_path / "e.csv").write_text("t,a,b\nx,0,5\ny,1,2\n")
+    code, _, err = run(capsys, "audit", "--errors", tmp_path / "e.csv", "--scores", tmp_path / "e.csv")
+    assert code == 2
+    assert "'x'" in err
+    assert "--denominator-offset" in err
+
+
 def test_export_import_and_info(capsys, bank_path, tmp_path):
     run_json(capsys, "bank", "export", tmp_path / "b.zip", "--bank", bank_path)
     taken = run_json(capsys, "bank", "import", tmp_path / "b.zip", "--bank", tmp_path / "new")

@@ -8,7 +8,9 @@ import streamlit as st
 
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.embedding.record import TASK2VEC
-from t2v_core.selection.meta_task import audit, load_meta_task
+from t2v_core.selection.audit import audit_table as table_of_audits
+from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.meta_task import from_bank
 from t2v_core.space.distances import symmetric
 from t2v_core.space.matrix import task_distances
 from t2v_core.space.projection import place, tsne
@@ -48,7 +50,7 @@ def distance_table(bank: Bank) -> pd.DataFrame:
 
 
 def audit_table(bank: Bank) -> pd.DataFrame:
-    """How much each rule of choice loses in this bank (see ``selection.meta_task.audit``)."""
+    """How much each rule of choice loses in this bank (see ``selection.audit.audit_table``)."""
     return _audit_table(bank, bank.location, bank.version())
 
 
@@ -101,7 +103,7 @@ def _map_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 
 @st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
-    return audit(load_meta_task(_bank)).dropna(subset=["mean"])
+    return table_of_audits(audit_bank(_bank, from_bank(_bank))).dropna(subset=["mean"])
 
 
 def fixed_map(bank: Bank, distance: pd.DataFrame) -> np.ndarray:

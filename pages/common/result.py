@@ -66,19 +66,16 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
 
 def _track_record(result: dict) -> str:
     """What the rule of choice has cost in this bank so far, beside the rule that never looks at the task."""
-    audit = pd.DataFrame(result["audit"])
-    if audit.empty:
+    records = {r["kind"]: r for r in result["track_record"]}
+    if "all" not in records:
         return "**Track record.** This bank holds no measured errors, so the rule of choice could not be tested here."
-    parts = []
-    for kind, words in KIND_WORDS.items():
-        rows = audit[audit["kind"] == kind].set_index("rule")
-        if result["selector"] in rows.index:
-            mine, static = rows.loc[result["selector"]], rows.loc["static"]
-            parts.append(
-                f"{mine['mean']:.0f} % [{mine['low']:.0f}, {mine['high']:.0f}] where the task had {words} "
-                f"(always the same expert: {static['mean']:.0f} %)"
-            )
-    return "**Track record in this bank.** Error lost against the best possible expert: " + "; ".join(parts) + "."
+    parts = [
+        f"{records[kind]['increase']['mean']:.0f} % where the task had {words} "
+        f"(always the same expert: {records[kind]['static']['mean']:.0f} %)"
+        for kind, words in KIND_WORDS.items()
+        if kind in records
+    ]
+    return f"**Track record.** {records['all']['sentence']} Apart: {'; '.join(parts)}."
 
 
 def _verdict(ranking: list[dict], generic: dict | None) -> str:

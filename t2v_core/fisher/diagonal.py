@@ -22,14 +22,14 @@ from torch import Tensor
 
 from t2v_core.fisher import factors
 from t2v_core.fisher.capture import watch
-from t2v_core.fisher.layers import filter_means, unfold
+from t2v_core.fisher.layers import filter_means, patches
 from t2v_core.fisher.sums import ChunkSums, assign_chunks
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import Progress
 
 KEEP_BYTES = 256 << 20
-"""Unfolded inputs kept between the backward passes of one batch."""
+"""Input patches kept between the backward passes of one batch."""
 
 FIRST_LOOK = 5
 """Chunks done before an adaptive run first asks whether it may stop: fewer say little about the spread."""
@@ -122,16 +122,16 @@ def _accumulate(
     order = np.argsort(chunk, kind="stable")
     share = torch.zeros(0)
     several = False
-    kept: dict[int, Tensor] = {}
+    kept: dict[int, list[Tensor]] = {}
 
     def add(number: int, inputs: Tensor, delta: Tensor) -> None:
         batch = share.shape[1]
-        patches = kept.get(number)
-        if patches is None:
-            patches = unfold(layers[number], inputs, batch)
-            if several and sum(p.nbytes for p in kept.values()) + patches.nbytes <= KEEP_BYTES:
-                kept[number] = patches
-        values = filter_means(layers[number], patches, delta, batch)
+        slices = kept.get(number)
+        if slices is None:
+            slices = patches(layers[number], inputs, batch)
+            if several and sum(k[0].untyped_storage().nbytes() for k in [*kept.values(), slices]) <= KEEP_BYTES:
+                kept[number] = slices
+        values = filter_means(layers[number], slices, delta, batch)
         sums[:, edges[number] : edges[number + 1]] += share @ values.double()
 
     used = parts

@@ -1,22 +1,32 @@
 """Per-sample squared gradients of a layer's filters, from its inputs and output gradients.
 
 A filter is an output channel of a convolution or an output row of a linear layer. For one sample let
-A ``[D, P]`` be the layer's input patches (D weights a filter, P output positions or tokens) and delta
-``[O, P]`` the gradient of the loss with respect to the layer's output. The gradient of the loss with
-respect to filter o is g_o = A delta_o, so
+A ``[P, D]`` be the layer's input patches (P output positions or tokens, D weights a filter) and delta
+``[P, O]`` the gradient of the loss with respect to the layer's output. The gradient of the loss with
+respect to filter o is g_o = A^T delta_o, so
 
-    ||g_o||^2 = ||A delta_o||^2            (explicit form, O * D * P multiply-adds)
-              = delta_o^T (A^T A) delta_o   (Gram form, P^2 * (D + O) multiply-adds)
+    ||g_o||^2 = ||A^T delta_o||^2          (explicit form, O * D * P multiply-adds)
+              = delta_o^T (A A^T) delta_o   (Gram form, P^2 * (D + O) multiply-adds)
 
 Both are exact. The cheaper one is known from the shapes. Either way the weight gradient of the batch,
 which an optimiser would need, is never formed.
+
+A convolution's patches overlap, and copying them out whole costs kh * kw times the input. Here they are
+copied along the width alone, kw times: the part of A that belongs to one row of the kernel is then a
+slice of that copy, whole rows further down for the next kernel row. Both forms are sums over these slices.
+
+The groups of a grouped convolution are too thin for matrix products: there the library's own weight
+gradient is taken, sample by sample.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from t2v_core.probe.layers import Layer
 
@@ -26,25 +36,31 @@ def gram_is_cheaper(filters: int, weights: int, positions: int) -> bool:
     return positions * positions * (weights + filters) < filters * weights * positions
 
 
-def filter_square_norms(patches: Tensor, delta: Tensor) -> Tensor:
+def filter_square_norms(slices: Sequence[Tensor], delta: Tensor) -> Tensor:
     """Squared norm of every filter's gradient for every sample.
 
     Args:
-        patches: ``[B, D, P]`` input patches A.
-        delta: ``[B, O, P]`` output gradients.
+        slices: ``[B, P, D_i]`` parts of the input patches A, side by side.
+        delta: ``[B, P, O]`` output gradients.
 
     Returns:
-        ``[B, O]`` values ||A delta_o||^2, >= 0 up to rounding.
+        ``[B, O]`` values ||A^T delta_o||^2, >= 0 up to rounding.
     """
-    _, weights, positions = patches.shape
-    if gram_is_cheaper(delta.shape[1], weights, positions):
-        gram = patches.transpose(1, 2) @ patches
-        return ((delta @ gram) * delta).sum(2)
-    return (delta @ patches.transpose(1, 2)).square_().sum(2)
+    weights = sum(part.shape[2] for part in slices)
+    if gram_is_cheaper(delta.shape[2], weights, delta.shape[1]):
+        gram = slices[0] @ slices[0].transpose(1, 2)
+        for part in slices[1:]:
+            gram = torch.baddbmm(gram, part, part.transpose(1, 2))
+        return ((gram @ delta) * delta).sum(1)
+    rows = delta.transpose(1, 2)
+    total = (rows @ slices[0]).square_().sum(2)
+    for part in slices[1:]:
+        total += (rows @ part).square_().sum(2)
+    return total
 
 
-def unfold(layer: Layer, inputs: Tensor, batch: int) -> Tensor:
-    """Input patches ``[B * groups, D, P]`` of a layer.
+def patches(layer: Layer, inputs: Tensor, batch: int) -> list[Tensor]:
+    """Input patches A of a layer in slices ``[B, P, D_i]``; of a grouped convolution the padded input alone.
 
     Args:
         layer: a convolution with any stride, dilation, padding or groups, or a linear layer.
@@ -55,33 +71,48 @@ def unfold(layer: Layer, inputs: Tensor, batch: int) -> Tensor:
     """
     inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
     if isinstance(layer, nn.Linear):
-        return inputs.reshape(batch, -1, layer.in_features).transpose(1, 2)
+        return [inputs.reshape(batch, -1, layer.in_features)]
+    inputs = padded(layer, inputs)
+    return [inputs] if layer.groups > 1 else _slices(layer, inputs)
+
+
+def padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """The input with the layer's own padding applied, whatever its mode."""
     # torch keeps, for every padding mode and for "same", the amount on each side in this private field.
-    left, right, top, bottom = layer._reversed_padding_repeated_twice
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    if any((left, right, top, bottom)):
-        inputs = functional.pad(inputs, (left, right, top, bottom), mode=mode)
-    if layer.groups > 1:
-        inputs = inputs.reshape(-1, inputs.shape[1] // layer.groups, *inputs.shape[2:])
-    # A strided view copied once: several times faster on a CPU than torch's own im2col.
-    images, channels, height, width = inputs.shape
+    sides = layer._reversed_padding_repeated_twice
+    if not any(sides):
+        return inputs
+    return functional.pad(inputs, sides, mode="constant" if layer.padding_mode == "zeros" else layer.padding_mode)
+
+
+def _slices(layer: nn.Conv2d, inputs: Tensor) -> list[Tensor]:
+    """One slice ``[B, P, kw * C]`` for every kernel row."""
     (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
-    rows, columns = (height - dh * (kh - 1) - 1) // sh + 1, (width - dw * (kw - 1) - 1) // sw + 1
+    rows = (inputs.shape[2] - dh * (kh - 1) - 1) // sh + 1
+    columns = (inputs.shape[3] - dw * (kw - 1) - 1) // sw + 1
+    # Rows that a stride visits for the same kernel row must lie one below the other: one phase after another.
+    phases = min(sh, dh * (kh - 1) + 1)
+    height = -(-inputs.shape[2] // sh)
+    if inputs.shape[2] < sh * height:
+        inputs = functional.pad(inputs, (0, 0, 0, sh * height - inputs.shape[2]))
+    batch, channels = inputs.shape[:2]
     to_image, to_channel, down, across = inputs.stride()
     view = inputs.as_strided(
-        (images, channels, kh, kw, rows, columns),
-        (to_image, to_channel, dh * down, dw * across, sh * down, sw * across),
+        (batch, phases, height, columns, kw, channels),
+        (to_image, down, sh * down, sw * across, dw * across, to_channel),
         inputs.storage_offset(),
     )
-    return view.reshape(images, channels * kh * kw, rows * columns)
+    copy = view.reshape(batch, phases, height * columns, kw * channels)
+    starts = [divmod(dh * i, sh) for i in range(kh)]
+    return [copy[:, phase, skip * columns : (skip + rows) * columns] for skip, phase in starts]
 
 
-def filter_means(layer: Layer, patches: Tensor, delta: Tensor, batch: int) -> Tensor:
+def filter_means(layer: Layer, slices: Sequence[Tensor], delta: Tensor, batch: int) -> Tensor:
     """Per-sample squared gradient of a layer, averaged over the weights of each filter.
 
     Args:
         layer: the layer.
-        patches: its input, from ``unfold``.
+        slices: its input, from ``patches``.
         delta: gradient of each sample's own loss with respect to the layer's output, ``[B, O, H', W']``
             or ``[..., O]``.
         batch: samples B.
@@ -89,9 +120,27 @@ def filter_means(layer: Layer, patches: Tensor, delta: Tensor, batch: int) -> Te
     Returns:
         ``[B, O]`` means over the D weights of a filter.
     """
-    delta = delta.to(patches.dtype)
+    delta = delta.to(slices[0].dtype)
     if isinstance(layer, nn.Linear):
-        grouped = delta.reshape(batch, -1, layer.out_features).transpose(1, 2)
+        delta = delta.reshape(batch, -1, layer.out_features)
+    elif layer.groups > 1:
+        return _weight_gradients(layer, slices[0], delta).square().flatten(2).mean(2)
     else:
-        grouped = delta.reshape(batch * layer.groups, layer.out_channels // layer.groups, -1)
-    return filter_square_norms(patches, grouped).reshape(batch, -1) / patches.shape[1]
+        delta = delta.permute(0, 2, 3, 1).flatten(1, 2)
+    return filter_square_norms(slices, delta) / sum(part.shape[2] for part in slices)
+
+
+def _weight_gradients(layer: nn.Conv2d, inputs: Tensor, delta: Tensor) -> Tensor:
+    """Every sample's weight gradient of a grouped convolution, ``[B, O, C / groups, kh, kw]``."""
+
+    def gradient(x: Tensor, d: Tensor, samples: int) -> Tensor:
+        shape = [samples * layer.out_channels, *layer.weight.shape[1:]]
+        groups = samples * layer.groups
+        return conv2d_weight(x, shape, d, layer.stride, 0, layer.dilation, groups)  # type: ignore[arg-type]
+
+    batch = len(inputs)
+    if inputs.device.type == "cpu":
+        return torch.stack([gradient(inputs[n : n + 1], delta[n : n + 1], 1) for n in range(batch)])
+    # One launch instead of B: every sample's channels become groups of their own.
+    x, d = (t.reshape(1, -1, *t.shape[2:]) for t in (inputs, delta))
+    return gradient(x, d, batch).unflatten(0, (batch, -1))

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from t2v_core.fisher.layers import padded
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.layers import Layer
 from t2v_core.probe.probe import Probe
@@ -206,10 +207,7 @@ def input_norms(layer: Layer, x: Tensor) -> Tensor:
     square = x.pow(2)
     if isinstance(layer, nn.Linear):
         return square.sum(-1, keepdim=True).clamp_min(1e-30).sqrt()
-    left, right, top, bottom = layer._reversed_padding_repeated_twice
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    if any((left, right, top, bottom)):
-        square = functional.pad(square, (left, right, top, bottom), mode=mode)
+    square = padded(layer, square)
     square = square.unflatten(1, (layer.groups, -1)).sum(2)
     ones = torch.ones(layer.groups, 1, *layer.kernel_size, device=x.device, dtype=x.dtype)
     sums = functional.conv2d(square, ones, stride=layer.stride, dilation=layer.dilation, groups=layer.groups)

@@ -1,27 +1,21 @@
-"""A meta-task: tasks, experts, who may serve whom, the errors, and the scores of each selector."""
+"""A meta-task: tasks, experts, who may serve whom, and the errors by which selectors are judged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord, TaskRecord
+from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.selection.ranking import SELECTORS, distances, method_of
-from t2v_core.selection.regret import (
-    best_error,
-    chance_regret,
-    pick_regret,
-    static_scores,
-    summarise,
-)
+from t2v_core.selection.regret import BoolArray, FloatArray, best_error
 
 GENERIC = "generic"
+"""Id of the expert that was not fine-tuned: what every pick is compared with, never a candidate."""
 
 KINDS = {
     "twin": "Twin: an expert trained on the same classes, other images",
@@ -29,7 +23,24 @@ KINDS = {
     "attribute": "Attribute: same images, other labels; an expert trained on the attribute",
     "attribute without expert": "Attribute without an expert of its own",
 }
-"""The kinds of target reported apart: what tells selectors apart differs between them."""
+"""The kinds of target of a bank, reported apart: what tells selectors apart differs between them."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Embeddings of both sides of a meta-task by one probe; a row of NaN is a missing embedding.
+
+    Attributes:
+        targets: ``[T, D]`` of the tasks, by embedding method.
+        sources: ``[E, D]`` of the experts' own tasks, by embedding method.
+        samples: ``[E]`` images behind each source.
+        info: the probe.
+    """
+
+    targets: dict[str, NDArray]
+    sources: dict[str, NDArray]
+    samples: NDArray[np.int64]
+    info: ProbeInfo
 
 
 @dataclass(frozen=True)
@@ -37,54 +48,101 @@ class MetaTask:
     """Everything a selector is judged by.
 
     Attributes:
-        tasks: T targets.
-        experts: E experts; the generic one may be among them.
-        kinds: ``[T]`` the kind each target is reported under.
+        name: what a person calls it.
+        tasks: T ids of targets.
+        task_names: what a person calls them.
+        experts: E ids of experts, without the generic one.
+        expert_names: what a person calls them.
         errors: ``[T, E]`` error in %, NaN where not measured.
-        allowed: ``[T, E]`` true where the expert may be picked: it saw no training image of the task
-            and is not the generic one.
-        scores: per selector ``[T, E]``, lower is better, NaN where an embedding is missing.
+        allowed: ``[T, E]`` true where the expert may be picked.
+        kinds: ``[T]`` the group each target is reported under.
+        paths: ``[T]`` place in a taxonomy from coarse to fine, or empty.
+        generic: ``[T]`` error in % of the expert that was not fine-tuned; None where there is none.
+        vectors: the embeddings behind selectors that measure distances; None where only errors are known.
     """
 
-    tasks: tuple[TaskRecord, ...]
-    experts: tuple[ExpertRecord, ...]
+    name: str
+    tasks: tuple[str, ...]
+    task_names: tuple[str, ...]
+    experts: tuple[str, ...]
+    expert_names: tuple[str, ...]
+    errors: FloatArray
+    allowed: BoolArray
     kinds: tuple[str, ...]
-    errors: NDArray[np.float64]
-    allowed: NDArray[np.bool_]
-    scores: dict[str, NDArray[np.float64]]
+    paths: tuple[tuple[str, ...], ...] = ()
+    generic: FloatArray | None = None
+    vectors: Vectors | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.tasks), len(self.experts))
+        if self.errors.shape != shape or self.allowed.shape != shape or len(self.kinds) != shape[0]:
+            raise ValueError(f"errors {self.errors.shape} and candidates {self.allowed.shape} must be {shape}")
+
+    @property
+    def candidate_errors(self) -> FloatArray:
+        """``[T, E]`` errors with NaN where an expert is no candidate."""
+        return np.where(self.allowed, self.errors, np.nan)
+
+    @property
+    def best(self) -> FloatArray:
+        """``[T]`` error of the best candidate; NaN where there is none."""
+        return best_error(self.candidate_errors)
+
+    def take(self, rows: NDArray) -> MetaTask:
+        """The meta-task of some of the targets.
+
+        Args:
+            rows: indices or a mask.
+        """
+        rows = np.arange(len(self.tasks))[rows]
+        vectors = self.vectors
+        if vectors is not None:
+            vectors = replace(vectors, targets={method: v[rows] for method, v in vectors.targets.items()})
+        return replace(
+            self,
+            tasks=tuple(self.tasks[i] for i in rows),
+            task_names=tuple(self.task_names[i] for i in rows),
+            errors=self.errors[rows],
+            allowed=self.allowed[rows],
+            kinds=tuple(self.kinds[i] for i in rows),
+            paths=tuple(self.paths[i] for i in rows) if self.paths else (),
+            generic=None if self.generic is None else self.generic[rows],
+            vectors=vectors,
+        )
+
+    def of_kinds(self, kinds: Sequence[str]) -> MetaTask:
+        """The meta-task of the targets of these kinds."""
+        return self.take(np.isin(self.kinds, list(kinds)))
 
 
-def load_meta_task(bank: Bank, info: ProbeInfo | None = None, *, alpha: float | None = None) -> MetaTask:
-    """Assemble the bank's meta-task as one probe sees it.
+def from_bank(bank: Bank, info: ProbeInfo | None = None) -> MetaTask:
+    """The bank's meta-task as one probe sees it; ``of_kinds(KINDS)`` holds those of its tasks that are targets.
 
     Args:
         bank: the bank.
         info: the probe; by default the first the bank knows.
-        alpha: weight of the source's complexity; the selectors' default if None.
     """
-    tasks, experts = tuple(bank.tasks()), tuple(bank.experts())
+    tasks, everyone = bank.tasks(), bank.experts()
+    experts = [e for e in everyone if e.id != GENERIC]
     info = info or next(iter(bank.probes().values()), None)
-    errors = bank.errors().reindex(index=[t.id for t in tasks], columns=[e.id for e in experts]).to_numpy(float)
-    scores = {}
-    if info is not None and tasks and experts:
-        options = {} if alpha is None else {"alpha": alpha}
-        for selector in SELECTORS:
-            found = bank.embeddings(method_of(selector), info.weights_hash)
-            dimension = len(next(iter(found.values())).vector) if found else 1
-            blank = np.full(dimension, np.nan, dtype=np.float32)
-            targets = np.stack([found[t.id].vector if t.id in found else blank for t in tasks])
-            sources = [found.get(e.task_id or "") for e in experts]
-            vectors = np.stack([blank if s is None else s.vector for s in sources])
-            samples = np.array([1 if s is None else s.samples for s in sources])
-            scores[selector] = distances(targets, vectors, samples, info, selector, **options)
-    return MetaTask(tasks, experts, tuple(_kinds(tasks, experts)), errors, candidates(bank, tasks, experts), scores)
+    errors = bank.errors().reindex(index=[t.id for t in tasks], columns=[e.id for e in everyone])
+    return MetaTask(
+        name="this bank",
+        tasks=tuple(t.id for t in tasks),
+        task_names=tuple(t.name for t in tasks),
+        experts=tuple(e.id for e in experts),
+        expert_names=tuple(e.name for e in experts),
+        errors=errors[[e.id for e in experts]].to_numpy(float),
+        allowed=candidates(bank, tasks, experts),
+        kinds=tuple(_kinds(tasks, experts)),
+        paths=tuple(t.taxonomy for t in tasks),
+        generic=errors[GENERIC].to_numpy(float) if GENERIC in errors else None,
+        vectors=_vectors(bank, info, tasks, experts) if info is not None and tasks and experts else None,
+    )
 
 
-def candidates(bank: Bank, tasks: Sequence[TaskRecord], experts: Sequence[ExpertRecord]) -> NDArray[np.bool_]:
-    """``[T, E]`` who may be picked for whom: experts that saw no training image of the task.
-
-    The generic expert is the fallback every pick is compared with, not a candidate.
-    """
+def candidates(bank: Bank, tasks: Sequence[TaskRecord], experts: Sequence[ExpertRecord]) -> BoolArray:
+    """``[T, E]`` who may be picked for whom: experts known to have seen no training image of the task."""
     sets = bank.image_sets()
     seen = {t.id: t.image_set for t in tasks}
     disjoint: dict[tuple[str, str], bool] = {}
@@ -101,40 +159,22 @@ def candidates(bank: Bank, tasks: Sequence[TaskRecord], experts: Sequence[Expert
     return allowed
 
 
+def _vectors(bank: Bank, info: ProbeInfo, tasks: Sequence[TaskRecord], experts: Sequence[ExpertRecord]) -> Vectors:
+    targets, sources = {}, {}
+    samples = np.ones(len(experts), dtype=np.int64)
+    for method in (DOMAIN, TASK2VEC):
+        found = bank.embeddings(method, info.weights_hash)
+        missing = np.full(len(next(iter(found.values())).vector) if found else 1, np.nan, dtype=np.float32)
+        own = [found.get(e.task_id or "") for e in experts]
+        targets[method] = np.stack([found[t.id].vector if t.id in found else missing for t in tasks])
+        sources[method] = np.stack([missing if e is None else e.vector for e in own])
+        if method == TASK2VEC:
+            samples = np.array([1 if e is None else e.samples for e in own])
+    return Vectors(targets, sources, samples, info)
+
+
 def _kinds(tasks: Sequence[TaskRecord], experts: Sequence[ExpertRecord]) -> list[str]:
     served = {e.task_id for e in experts}
     return [
         "attribute without expert" if t.kind == "attribute" and f"a{t.id[1:]}" not in served else t.kind for t in tasks
     ]
-
-
-def audit(meta: MetaTask, kinds: Sequence[str] = tuple(KINDS)) -> pd.DataFrame:
-    """Mean relative error increase of every rule on every kind of target, with 95 % intervals.
-
-    Returns:
-        One row a kind and rule: ``kind, rule, tasks, optimum, mean, low, high`` (percent). ``optimum`` is
-        the mean error of the best candidate.
-    """
-    generic = [i for i, e in enumerate(meta.experts) if e.id == GENERIC]
-    rows = []
-    for kind in kinds:
-        picked = np.array([k == kind for k in meta.kinds])
-        if not picked.any() or not meta.experts:
-            continue
-        errors, allowed = meta.errors[picked], meta.allowed[picked]
-        optimum = best_error(errors, allowed)
-        if not np.isfinite(optimum).any():
-            continue
-        regrets = {"chance": chance_regret(errors, allowed)}
-        if generic:
-            everyone = np.zeros_like(allowed)
-            everyone[:, generic[0]] = True
-            regrets["generic"] = 100 * (best_error(errors, everyone) - optimum) / optimum
-        regrets["static"] = pick_regret(errors, allowed, static_scores(errors, allowed))
-        for selector, scores in meta.scores.items():
-            regrets[selector] = pick_regret(errors, allowed, scores[picked])
-        for rule, per_task in regrets.items():
-            found = summarise(per_task)
-            count = int(np.isfinite(per_task).sum())
-            rows.append((kind, rule, count, float(np.nanmean(optimum)), found.mean, found.low, found.high))
-    return pd.DataFrame(rows, columns=["kind", "rule", "tasks", "optimum", "mean", "low", "high"])

@@ -1,94 +1,146 @@
-"""Relative error increase of a choice of experts (T2V section 4), always beside chance, generic and static."""
+"""Relative error increase of a choice of experts (T2V section 4), and how uncertain its mean over tasks is.
+
+Error matrices here are ``[T, E]`` in %, NaN where an expert is no candidate or was not measured
+(``MetaTask.candidate_errors``). Scores are ``[T, E]``, lower is better, NaN where a selector says nothing.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import comb
+from scipy.stats import weightedtau
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+ROUNDS = 2000
+
 
 @dataclass(frozen=True)
-class Regret:
-    """Relative error increase over the best candidate, in %.
+class Estimate:
+    """A mean over tasks with its 95 % interval by bootstrap over tasks.
 
     Attributes:
-        per_task: ``[T]``; NaN where the rule names no candidate or the task has no measured error.
-        mean: over tasks.
-        low, high: 95 % interval of the mean by bootstrap over tasks.
+        mean: NaN where no task says anything.
+        low, high: NaN where fewer than two tasks do: one task has no spread.
+        tasks: how many do.
     """
 
-    per_task: FloatArray
     mean: float
     low: float
     high: float
+    tasks: int
+
+    def as_json(self) -> dict[str, float | None]:
+        """By name; None for what is not defined, which JSON cannot hold."""
+        return {name: None if np.isnan(value) else value for name, value in asdict(self).items()}
 
 
-def candidate_errors(errors: FloatArray, allowed: BoolArray) -> FloatArray:
-    """``[T, E]`` errors with NaN where an expert is no candidate."""
-    return np.where(allowed, errors, np.nan)
+def estimates(columns: FloatArray, rounds: int = ROUNDS, seed: int = 0) -> list[Estimate]:
+    """Mean and interval of every column ``[T, R]``; entries that are not finite are left out.
+
+    All columns share the draws of tasks, so that differences between columns are paired.
+    """
+    known = np.isfinite(columns)
+    values = np.where(known, columns, 0.0)
+    count = len(columns)
+    drawn = np.random.default_rng(seed).integers(0, count, (rounds, count))
+    # How often each task was drawn in each round: one product then serves all columns.
+    times = np.bincount((drawn + np.arange(rounds)[:, None] * count).ravel(), minlength=rounds * count)
+    weights = times.reshape(rounds, count).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        means = (weights @ values) / (weights @ known)
+        point = values.sum(0) / known.sum(0)
+    found = []
+    for column, tasks in enumerate(known.sum(0)):
+        drawn_means = means[np.isfinite(means[:, column]), column]
+        low, high = np.percentile(drawn_means, [2.5, 97.5]) if tasks > 1 else (np.nan, np.nan)
+        found.append(Estimate(float(point[column]), float(low), float(high), int(tasks)))
+    return found
 
 
 def relative_increase(chosen: FloatArray, best: FloatArray, offset: float = 0.0) -> FloatArray:
-    """(e_chosen - e_best) / (e_best + offset) in %, per task.
+    """(e_chosen - e_best) / (e_best + offset) in %, per task; 0 where they are equal.
 
     Args:
         chosen, best: ``[T]`` errors in %.
         offset: added to the denominator; WLF adds 1 where a best error can be 0.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(chosen == best, 0.0 * best, 100 * (chosen - best) / (best + offset))
+        return np.where(chosen == best, 0.0, 100 * (chosen - best) / (best + offset))
 
 
-def summarise(per_task: FloatArray, rounds: int = 2000, seed: int = 0) -> Regret:
-    """Mean over tasks with its bootstrap interval; tasks with NaN are left out."""
-    known = per_task[np.isfinite(per_task)]
-    if not len(known):
-        return Regret(per_task, np.nan, np.nan, np.nan)
-    rng = np.random.default_rng(seed)
-    means = known[rng.integers(0, len(known), (rounds, len(known)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Regret(per_task, float(known.mean()), float(low), float(high))
-
-
-def best_error(errors: FloatArray, allowed: BoolArray) -> FloatArray:
+def best_error(errors: FloatArray) -> FloatArray:
     """``[T]`` error of the best candidate; NaN where there is none."""
-    masked = candidate_errors(errors, allowed)
-    return np.where(np.isnan(masked), np.inf, masked).min(1, initial=np.inf) + np.where(
-        np.isnan(masked).all(1), np.nan, 0
-    )
+    lowest = np.where(np.isnan(errors), np.inf, errors).min(1, initial=np.inf)
+    return np.where(np.isinf(lowest), np.nan, lowest)
 
 
-def pick_regret(errors: FloatArray, allowed: BoolArray, scores: FloatArray, offset: float = 0.0) -> FloatArray:
-    """Regret ``[T]`` of picking for each task the candidate with the lowest score.
+def usable(errors: FloatArray, scores: FloatArray) -> FloatArray:
+    """The scores with infinity where there is no candidate or no score: an expert that cannot be picked."""
+    return np.where(np.isnan(errors) | np.isnan(scores), np.inf, scores)
 
-    Args:
-        errors: ``[T, E]`` in %.
-        allowed: ``[T, E]`` who is a candidate.
-        scores: ``[T, E]``, lower is better; NaN means no score. Ties go to the first.
+
+def picked(errors: FloatArray, scores: FloatArray) -> BoolArray:
+    """``[T, E]`` the candidates with the lowest score of their row; several where scores are tied."""
+    offered = usable(errors, scores)
+    return (offered == offered.min(1, keepdims=True, initial=np.inf)) & np.isfinite(offered)
+
+
+def chosen_error(errors: FloatArray, scores: FloatArray) -> FloatArray:
+    """Expected error ``[T]`` of the candidate with the lowest score; NaN where none has a score.
+
+    Ties are broken at random, in expectation, so the order of the experts never matters and a constant
+    score is exactly a uniform pick.
     """
-    masked = candidate_errors(errors, allowed)
-    usable = np.where(np.isnan(masked) | np.isnan(scores), np.inf, scores)
-    chosen = np.take_along_axis(masked, usable.argmin(1)[:, None], 1)[:, 0]
-    chosen = np.where(np.isinf(usable).all(1), np.nan, chosen)
-    return relative_increase(chosen, best_error(errors, allowed), offset)
+    mask = picked(errors, scores)
+    lowest = np.where(mask, errors, np.inf).min(1, keepdims=True, initial=np.inf)
+    # Measured from the lowest of the tied, so that the mean of equal errors is that error to the last digit.
+    excess = np.subtract(errors, lowest, out=np.zeros(errors.shape), where=mask).sum(1)
+    count = mask.sum(1)
+    return np.where(count > 0, lowest[:, 0] + excess / np.maximum(count, 1), np.nan)
 
 
-def chance_regret(errors: FloatArray, allowed: BoolArray, offset: float = 0.0) -> FloatArray:
-    """Expected regret ``[T]`` of a uniform pick among the candidates."""
-    masked = candidate_errors(errors, allowed)
-    count = np.isfinite(masked).sum(1)
-    mean = np.where(count > 0, np.nansum(masked, 1) / np.maximum(count, 1), np.nan)
-    return relative_increase(mean, best_error(errors, allowed), offset)
-
-
-def static_scores(errors: FloatArray, allowed: BoolArray) -> FloatArray:
+def static_scores(errors: FloatArray) -> FloatArray:
     """Scores ``[T, E]`` of the static rule: an expert's mean error on all *other* tasks it is a candidate for."""
-    masked = candidate_errors(errors, allowed)
-    known = np.isfinite(masked)
-    total, count = np.nansum(masked, 0), known.sum(0)
-    others = count[None] - known
-    return np.where(others > 0, (total[None] - np.where(known, masked, 0)) / np.maximum(others, 1), np.nan)
+    known = np.isfinite(errors)
+    values = np.where(known, errors, 0.0)
+    others = known.sum(0) - known
+    return np.where(others > 0, (values.sum(0) - values) / np.maximum(others, 1), np.nan)
+
+
+def best_first(errors: FloatArray, scores: FloatArray) -> NDArray[np.intp]:
+    """``[T, E]`` experts in the order a selector would try them; those it cannot pick come last."""
+    return usable(errors, scores).argsort(1, kind="stable")
+
+
+def hit_rate(errors: FloatArray, scores: FloatArray, k: int) -> FloatArray:
+    """Chance ``[T]`` that a best expert is among the k lowest scores, ties broken at random; NaN without scores."""
+    offered = usable(errors, scores)
+    count = np.isfinite(offered).sum(1)
+    last = np.clip(np.minimum(k, count) - 1, 0, None)
+    boundary = np.take_along_axis(np.sort(offered, axis=1), last[:, None], 1)
+    best = (errors == best_error(errors)[:, None]) & np.isfinite(offered)
+    before, tied = offered < boundary, offered == boundary
+    # Places left for those tied on the boundary: a hit unless all of them go to experts that are not best.
+    places = last + 1 - before.sum(1)
+    missed = comb((tied & ~best).sum(1), places) / comb(tied.sum(1), places)
+    return np.where(count > 0, np.where((before & best).any(1), 1.0, 1 - missed), np.nan)
+
+
+def weighted_tau(errors: FloatArray, scores: FloatArray) -> FloatArray:
+    """Weighted Kendall tau ``[T]`` between scores and errors; agreement about the best experts weighs most.
+
+    NaN where fewer than two experts can be compared or either side is constant.
+    """
+    offered = usable(errors, scores)
+    found = np.full(len(errors), np.nan)
+    for t, row in enumerate(offered):
+        known = np.isfinite(row)
+        x, y = row[known], errors[t, known]
+        if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0:
+            found[t] = weightedtau(-x, -y).statistic
+    return found

@@ -10,7 +10,9 @@ import pytest
 from t2v_core.bank.bank import DEMO, Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.bundled import WEIGHTS
-from t2v_core.selection.meta_task import audit, load_meta_task
+from t2v_core.selection.audit import audit_table
+from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.meta_task import from_bank
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +50,14 @@ def test_weights_match_their_checksums_and_fit(demo):
 
 
 def test_no_expert_is_a_candidate_for_images_it_saw(demo):
-    meta = load_meta_task(demo)
+    meta = from_bank(demo)
     sets = demo.image_sets()
-    by_id = {t.id: t for t in meta.tasks}
+    tasks = {t.id: t for t in demo.tasks()}
+    trained_on = {e.id: e.task_id for e in demo.experts()}
     for e, expert in enumerate(meta.experts):
-        if expert.task_id is None:
-            assert not meta.allowed[:, e].any()
-            continue
-        seen = set(sets[by_id[expert.task_id].image_set].tolist())
+        seen = set(sets[tasks[trained_on[expert]].image_set].tolist())
         for t, task in enumerate(meta.tasks):
-            assert meta.allowed[t, e] == (not seen & set(sets[task.image_set].tolist()))
+            assert meta.allowed[t, e] == (not seen & set(sets[tasks[task].image_set].tolist()))
 
 
 def test_attribute_tasks_share_their_images(demo):
@@ -67,7 +67,7 @@ def test_attribute_tasks_share_their_images(demo):
 
 
 def test_the_selection_beats_chance_and_generic(demo):
-    table = audit(load_meta_task(demo)).set_index(["kind", "rule"])["mean"]
+    table = audit_table(audit_bank(demo, from_bank(demo))).set_index(["kind", "rule"])["mean"]
     for kind in ("twin", "mixed", "attribute"):
         assert table[kind, "symmetric"] < table[kind, "chance"]
         assert table[kind, "symmetric"] < table[kind, "generic"]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from t2v_core.fisher.layers import filter_means, filter_square_norms, gram_is_cheaper, unfold
+from t2v_core.fisher.layers import filter_means, filter_square_norms, gram_is_cheaper, patches
 
 
 @st.composite
@@ -41,7 +41,7 @@ def test_agrees_with_autograd_for_every_shape(case):
         (gradient,) = torch.autograd.grad((layer(inputs[n : n + 1]) * delta[n]).sum(), layer.weight)
         expected.append(gradient.pow(2).flatten(1).mean(1))
     torch.testing.assert_close(
-        filter_means(layer, unfold(layer, inputs, len(inputs)), delta, len(inputs)),
+        filter_means(layer, patches(layer, inputs, len(inputs)), delta, len(inputs)),
         torch.stack(expected),
         rtol=1e-10,
         atol=1e-12,
@@ -57,7 +57,7 @@ def test_linear_layers_agree_over_vectors_tokens_and_maps(batch, inner, outer, e
     for n in range(batch):
         (gradient,) = torch.autograd.grad((layer(inputs[n : n + 1]) * delta[n]).sum(), layer.weight)
         expected.append(gradient.pow(2).mean(1))
-    found = filter_means(layer, unfold(layer, inputs, batch), delta, batch)
+    found = filter_means(layer, patches(layer, inputs, batch), delta, batch)
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-10, atol=1e-12)
 
 
@@ -68,7 +68,7 @@ def test_windows_of_one_image_belong_together():
     delta = torch.randn_like(layer(inputs))
     (gradient,) = torch.autograd.grad((layer(inputs[:5]) * delta[:5]).sum(), layer.weight)
     torch.testing.assert_close(
-        filter_means(layer, unfold(layer, inputs, 2), delta, 2)[0], gradient.pow(2).mean(1), rtol=1e-10, atol=1e-12
+        filter_means(layer, patches(layer, inputs, 2), delta, 2)[0], gradient.pow(2).mean(1), rtol=1e-10, atol=1e-12
     )
 
 
@@ -78,14 +78,14 @@ def test_same_padding_with_an_even_kernel():
     delta = torch.randn_like(layer(inputs))
     (gradient,) = torch.autograd.grad((layer(inputs[:1]) * delta[:1]).sum(), layer.weight)
     torch.testing.assert_close(
-        filter_means(layer, unfold(layer, inputs, 2), delta, 2)[0], gradient.pow(2).flatten(1).mean(1)
+        filter_means(layer, patches(layer, inputs, 2), delta, 2)[0], gradient.pow(2).flatten(1).mean(1)
     )
 
 
 @pytest.mark.parametrize(("weights", "positions"), [(200, 4), (4, 200)])
 def test_both_forms_give_the_same(weights, positions):
-    patches = torch.randn(3, weights, positions, dtype=torch.float64)
-    delta = torch.randn(3, 8, positions, dtype=torch.float64)
+    slices = torch.randn(3, positions, weights, dtype=torch.float64).split(3, 2)
+    delta = torch.randn(3, positions, 8, dtype=torch.float64)
     assert gram_is_cheaper(8, weights, positions) == (weights > positions)
-    expected = torch.einsum("bdp,bop->bod", patches, delta).pow(2).sum(2)
-    torch.testing.assert_close(filter_square_norms(patches, delta), expected)
+    expected = torch.einsum("bpd,bpo->bod", torch.cat(slices, 2), delta).pow(2).sum(2)
+    torch.testing.assert_close(filter_square_norms(slices, delta), expected)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
-from t2v_core.fisher.layers import unfold
+from t2v_core.fisher.layers import patches
 from t2v_core.fisher.variational import VariationalSettings, input_norms, noise, variational_fisher
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.heads import Head, fit_regularised_head
@@ -32,7 +32,10 @@ TINY = InputSpec(resize=8, crop=8, mean=SPEC.mean, std=SPEC.std)
 def test_the_norm_of_a_patch_is_the_norm_of_the_unfolded_patch(groups, kernel, stride, padding, mode):
     layer = nn.Conv2d(4, 6, kernel, stride, padding, groups=groups, padding_mode=mode)
     x = torch.randn(3, 4, 7, 7)
-    expected = unfold(layer, x, 3).norm(dim=1).reshape(3, groups, *layer(x).shape[2:])
+    alone = nn.Conv2d(4 // groups, 1, kernel, stride, padding, padding_mode=mode)  # one group of it
+    expected = torch.stack(
+        [torch.cat(patches(alone, part, 3), 2).norm(dim=2) for part in x.chunk(groups, 1)], 1
+    ).reshape(3, groups, *layer(x).shape[2:])
     expected = expected.repeat_interleave(6 // groups, 1)
     torch.testing.assert_close(input_norms(layer, x).expand_as(expected), expected, rtol=1e-4, atol=1e-5)
 

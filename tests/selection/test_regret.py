@@ -2,75 +2,133 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import permutations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from t2v_core.selection.regret import best_error, chance_regret, pick_regret, static_scores, summarise
+from t2v_core.selection.published import published
+from t2v_core.selection.regret import (
+    best_error,
+    best_first,
+    chosen_error,
+    estimates,
+    hit_rate,
+    picked,
+    relative_increase,
+    static_scores,
+    weighted_tau,
+)
 
 ERRORS = np.array([[10.0, 20, 40], [30, 15, 60], [5, 10, 20]])
-ALL = np.ones((3, 3), dtype=bool)
-PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "inat_cub_errors.csv"
+NONE = np.nan
+
+small = hnp.arrays(np.float64, (4, 5), elements=st.integers(1, 9).map(float))
+
+
+def regret(errors: np.ndarray, scores: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    return relative_increase(chosen_error(errors, scores), best_error(errors), offset)
 
 
 def test_hand_matrix():
-    np.testing.assert_allclose(best_error(ERRORS, ALL), [10, 15, 5])
-    np.testing.assert_allclose(pick_regret(ERRORS, ALL, np.tile([1.0, 0, 2], (3, 1))), [100, 0, 100])
+    np.testing.assert_allclose(best_error(ERRORS), [10, 15, 5])
+    np.testing.assert_allclose(regret(ERRORS, np.tile([1.0, 0, 2], (3, 1))), [100, 0, 100])
+    # A constant score is a uniform pick.
     np.testing.assert_allclose(
-        chance_regret(ERRORS, ALL), [100 * (70 / 3 - 10) / 10, 100 * (35 - 15) / 15, 133.3333333]
+        regret(ERRORS, np.zeros((3, 3))), [100 * (70 / 3 - 10) / 10, 100 * (35 - 15) / 15, 133.3333333]
     )
     # On the other tasks expert 0 has means 17.5, 7.5, 20; expert 1 has 12.5, 15, 17.5.
-    np.testing.assert_allclose(static_scores(ERRORS, ALL)[:, :2], [[17.5, 12.5], [7.5, 15], [20, 17.5]])
-    np.testing.assert_allclose(pick_regret(ERRORS, ALL, static_scores(ERRORS, ALL)), [100, 100, 100])
+    np.testing.assert_allclose(static_scores(ERRORS)[:, :2], [[17.5, 12.5], [7.5, 15], [20, 17.5]])
+    np.testing.assert_allclose(regret(ERRORS, static_scores(ERRORS)), [100, 100, 100])
 
 
-def test_who_may_not_be_picked_is_not():
-    allowed = ALL.copy()
-    allowed[0, 0] = False
-    assert best_error(ERRORS, allowed)[0] == 20
-    assert pick_regret(ERRORS, allowed, np.tile([0.0, 1, 2], (3, 1)))[0] == 0
+def test_who_is_no_candidate_is_not_picked():
+    errors = ERRORS.copy()
+    errors[0, 0] = NONE
+    assert best_error(errors)[0] == 20
+    assert regret(errors, np.tile([0.0, 1, 2], (3, 1)))[0] == 0
+    assert best_first(errors, np.tile([0.0, 2, 1], (3, 1)))[0].tolist() == [2, 1, 0]
 
 
-def test_no_candidate_is_no_answer():
-    allowed = ALL.copy()
-    allowed[1] = False
-    assert np.isnan(pick_regret(ERRORS, allowed, ERRORS)[1])
-    assert np.isnan(chance_regret(ERRORS, allowed)[1])
-    assert summarise(pick_regret(ERRORS, allowed, ERRORS)).mean == 0
+def test_no_candidate_or_no_score_is_no_answer():
+    errors = ERRORS.copy()
+    errors[1] = NONE
+    scores = np.zeros((3, 3))
+    scores[2] = NONE
+    assert np.isnan(regret(errors, scores)).tolist() == [False, True, True]
+    assert np.isnan(hit_rate(errors, scores, 1)).tolist() == [False, True, True]
+    assert np.isnan(weighted_tau(errors, scores)).all()
 
 
 def test_the_offset_saves_a_best_error_of_zero():
     errors = np.array([[0.0, 3]])
-    regret = pick_regret(errors, np.ones((1, 2), bool), np.array([[1.0, 0]]), offset=1)
-    np.testing.assert_allclose(regret, [300])
+    np.testing.assert_allclose(regret(errors, np.array([[1.0, 0]]), offset=1), [300])
+    assert regret(errors, np.array([[0.0, 1]])) == 0
 
 
-@given(hnp.arrays(np.float64, (4, 5), elements=st.floats(1, 90)), st.floats(-5, 5), st.permutations(range(5)))
+@given(small, st.integers(0, 4), st.permutations(range(5)))
 def test_properties(errors, constant, order):
-    allowed = np.ones(errors.shape, dtype=bool)
-    assert (pick_regret(errors, allowed, errors) == 0).all()
-    scores = np.random.default_rng(0).permutation(20).reshape(4, 5).astype(float)
-    picked = pick_regret(errors, allowed, scores)
-    assert (picked >= 0).all()
-    np.testing.assert_allclose(pick_regret(errors, allowed, scores + constant), picked)
-    np.testing.assert_allclose(pick_regret(errors[:, order], allowed, scores[:, order]), picked)
+    assert (regret(errors, errors) == 0).all()
+    scores = np.random.default_rng(constant).integers(0, 3, (4, 5)).astype(float)
+    found = regret(errors, scores)
+    assert (found >= 0).all()
+    np.testing.assert_array_equal(regret(errors, scores + constant), found)
+    np.testing.assert_allclose(regret(errors[:, order], scores[:, order]), found, atol=1e-9)
+    np.testing.assert_array_equal(picked(errors[:, order], scores[:, order]), picked(errors, scores)[:, order])
 
 
-def test_the_interval_holds_the_mean():
-    found = summarise(np.array([0.0, 10, 20, 30, np.nan]))
+@given(small.filter(lambda m: len(np.unique(m)) > 1), st.integers(1, 5), st.integers(0, 9))
+def test_the_hit_rate_is_that_of_all_orders_of_the_tied(errors, k, seed):
+    scores = np.random.default_rng(seed).integers(0, 3, (4, 5)).astype(float)
+    for row, hit in enumerate(hit_rate(errors, scores, k)):
+        orders = [o for o in permutations(range(5)) if (np.diff(scores[row][list(o)]) >= 0).all()]
+        best = set(np.flatnonzero(errors[row] == errors[row].min()))
+        assert hit == pytest.approx(np.mean([bool(best & set(o[:k])) for o in orders]))
+
+
+def test_weighted_tau_by_hand():
+    """Three experts in the orders 0 1 2 and 0 2 1: pairs weigh 1/r + 1/s, averaged over both rankings."""
+    errors, scores = np.array([[1.0, 2, 3]]), np.array([[1.0, 3, 2]])
+    by_one = [(1 + 1 / 2, 1), (1 + 1 / 3, 1), (1 / 2 + 1 / 3, -1)]
+    expected = sum(w * s for w, s in by_one) / sum(w for w, _ in by_one)
+    np.testing.assert_allclose(weighted_tau(errors, scores), [expected])
+    np.testing.assert_allclose(weighted_tau(errors, errors), [1])
+    np.testing.assert_allclose(weighted_tau(errors, -errors), [-1])
+
+
+def test_intervals_leave_out_what_is_unknown_and_need_two_tasks():
+    found, one, nothing = estimates(
+        np.column_stack([[0.0, 10, 20, 30, NONE], [7, NONE, NONE, NONE, NONE], np.full(5, NONE)])
+    )
     assert found.mean == 15
+    assert found.tasks == 4
     assert 0 <= found.low < 15 < found.high <= 30
+    assert (one.mean, one.tasks) == (7, 1)
+    assert np.isnan([one.low, one.high, nothing.mean, nothing.low]).all()
+    assert nothing.as_json() == {"mean": None, "low": None, "high": None, "tasks": 0}
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published matrix is not beside the project")
+def test_the_interval_is_that_of_a_loop_over_rounds():
+    values = np.random.default_rng(3).exponential(size=12)
+    rng = np.random.default_rng(5)
+    drawn = rng.integers(0, 12, (500, 12))
+    means = [np.mean([values[t] for t in tasks]) for tasks in drawn]
+    found = estimates(values[:, None], rounds=500, seed=5)[0]
+    np.testing.assert_allclose([found.low, found.high], np.percentile(means, [2.5, 97.5]))
+    assert estimates(values[:, None], rounds=500, seed=6)[0] != found
+
+
+def test_the_interval_narrows_as_tasks_come_in():
+    width = [(e := estimates(np.random.default_rng(0).normal(size=(n, 1)))[0]).high - e.low for n in (25, 400)]
+    assert width[1] == pytest.approx(width[0] / 4, rel=0.3)
+
+
 def test_the_published_matrix_gives_the_published_figures():
-    errors = pd.read_csv(PUBLISHED, index_col=0).to_numpy(float)
-    allowed = ~np.eye(len(errors), dtype=bool)
-    assert best_error(errors, allowed).mean() == pytest.approx(31.18, abs=0.005)
-    assert summarise(chance_regret(errors, allowed)).mean == pytest.approx(59.77, abs=0.005)
-    assert summarise(pick_regret(errors, allowed, static_scores(errors, allowed))).mean == pytest.approx(14.5, abs=0.05)
+    meta = published()
+    errors = meta.candidate_errors
+    assert meta.best.mean() == pytest.approx(31.18, abs=0.005)
+    assert regret(errors, np.zeros(errors.shape)).mean() == pytest.approx(59.77, abs=0.005)
+    assert regret(errors, static_scores(errors)).mean() == pytest.approx(14.5, abs=0.05)

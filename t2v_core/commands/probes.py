@@ -1,0 +1,54 @@
+"""The command ``probes``: which are at hand, and training the bundled one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from t2v_core.commands.output import Reporter, show_facts, show_rows
+from t2v_core.errors import InputError
+
+
+def add_probes(command: Callable[..., argparse.ArgumentParser], commands: Any) -> None:
+    """Add the command and its action to the parser.
+
+    Args:
+        command: adds one command with the options that all of them have.
+        commands: where.
+    """
+    listed = command(commands, "probes", _probes, show_rows, "List the probes; or train the bundled one.")
+    trained = listed.add_subparsers(metavar="ACTION")
+    action = command(trained, "train-bundled", _train_bundled, show_facts, "Train the bundled probe on CIFAR-10.")
+    action.add_argument("--data", type=Path, required=True, help="CIFAR-10 as train/<class>/* and test/<class>/*")
+    action.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: into the package)")
+    action.add_argument("--epochs", type=int, default=40)
+
+
+def _probes(o: argparse.Namespace) -> dict[str, Any]:
+    from t2v_core.probe.weights import statuses
+
+    return {"rows": [{"id": s.id, "title": s.title, "note": s.note} for s in statuses()]}
+
+
+def _train_bundled(o: argparse.Namespace) -> dict[str, Any]:
+    from t2v_core.probe import bundled
+    from t2v_core.probe.probe import pick_device
+    from t2v_core.probe.training import TrainingSettings
+    from t2v_core.task.decoding import decode
+    from t2v_core.task.reading import scan
+
+    report = Reporter()
+    task = scan(o.data, trusted=True).tasks[0]
+    decoded = decode(task, bundled.SPEC, progress=lambda *p: report("reading CIFAR-10", *p))
+    train, test = decoded.take(~decoded.task.held_out), decoded.take(decoded.task.held_out)
+    if len(train.task.classes) != 10 or not len(test):
+        raise InputError(f"{o.data} is not CIFAR-10 with train/<class>/ and test/<class>/ of ten classes")
+    folder = o.out or bundled.WEIGHTS.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, card = folder / bundled.WEIGHTS.name, folder / bundled.CARD.name
+    settings = TrainingSettings(epochs=o.epochs, seed=o.seed)
+    device = pick_device(o.device)
+    accuracy = bundled.train_bundled(train, test, settings, device, weights, card, lambda *p: report("training", *p))
+    return {"test_accuracy": accuracy, "weights": str(weights), "card": str(card)}

@@ -1,0 +1,132 @@
+"""The commands ``embed`` and ``recommend``: from a folder of images to a vector, or to an expert."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from t2v_core.bank.bank import Bank
+from t2v_core.commands.output import Reporter
+
+
+def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) -> None:
+    """Add both commands to the parser.
+
+    Args:
+        command: adds one command with the options that all of them have.
+        commands: where.
+    """
+    for name, run, show, about in (
+        ("embed", _embed, _show_embed, "Embed a folder or zip of labelled images."),
+        ("recommend", _recommend, _show_recommend, "Rank the bank's experts for a folder or zip of labelled images."),
+    ):
+        added = command(commands, name, run, show, about)
+        added.add_argument(
+            "path", metavar="PATH", help="one subfolder per class, or images beside a labels.csv; or a zip"
+        )
+        added.add_argument("--name", help="what to call the task")
+        added.add_argument("--attribute", help="which attribute column of labels.csv")
+        added.add_argument(
+            "--probe",
+            default="bundled",
+            help="bundled, resnet34, another torchvision model, timm/<model>; ':last' after it for the last stage",
+        )
+        methods = ["montecarlo", "exact", *(["variational"] if name == "embed" else [])]
+        added.add_argument("--method", default="montecarlo", choices=methods, help="how the Fisher is estimated")
+        added.add_argument(
+            "--tolerance", type=float, metavar="R", help="stop once the embedding's relative error is below R"
+        )
+        added.add_argument("--max-images", type=int, default=2000, metavar="M")
+        if name == "embed":
+            added.add_argument("--save", action="store_true", help="keep the task in the bank")
+        else:
+            added.add_argument("--top", type=int, default=5)
+            added.add_argument("--selector", default="asymmetric", choices=["asymmetric", "symmetric", "domain"])
+            added.add_argument(
+                "--fit-head", action="store_true", help="fit a head on the top experts and the generic one"
+            )
+            added.add_argument("--all", action="store_true", help="with --fit-head: on every expert")
+            added.add_argument(
+                "--out", type=Path, metavar="DIR", help="write the result and the experts' downloads here"
+            )
+
+
+def _options(o: argparse.Namespace, **more: Any) -> Any:
+    from t2v_core.pipeline import Options
+
+    return Options(
+        path=o.path,
+        name=o.name,
+        attribute=o.attribute,
+        probe=o.probe,
+        method=o.method,
+        tolerance=o.tolerance,
+        max_images=o.max_images,
+        seed=o.seed,
+        device=o.device,
+        **more,
+    )
+
+
+def _embed(o: argparse.Namespace) -> dict[str, Any]:
+    from t2v_core.pipeline import embed, save
+
+    found = embed(_options(o), Reporter())
+    if o.save:
+        save(Bank(o.bank, demo=True), found)
+    return {
+        "id": found.record.id,
+        "name": found.record.name,
+        "classes": list(found.record.classes),
+        "images": found.fisher.samples,
+        "content_hash": found.record.content_hash,
+        "probe": found.info.id,
+        "weights_hash": found.info.weights_hash,
+        "method": o.method,
+        "settings": found.fisher.settings,
+        "dimension": found.info.dimension,
+        "vector": [float(v) for v in found.fisher.vector],
+        "norm": float(abs(found.fisher.vector).sum()),
+        "relative_error": None if math.isnan(found.fisher.relative_error) else found.fisher.relative_error,
+        "validation_accuracy": found.fisher.facts["validation_accuracy"],
+        "warnings": found.warnings,
+        "saved": bool(o.save),
+        "seconds": {name: round(value, 2) for name, value in found.seconds.items()},
+    }
+
+
+def _show_embed(r: dict[str, Any]) -> None:
+    for warning in r["warnings"]:
+        print(f"note: {warning}")
+    print(f"{r['name']}: {r['images']} images, {len(r['classes'])} classes, {r['dimension']} filters of {r['probe']}")
+    spread = "" if r["relative_error"] is None else f", relative standard error {r['relative_error']:.1%}"
+    print(f"norm {r['norm']:.4g}{spread}")
+    print(f"head: balanced validation accuracy {r['validation_accuracy']:.1%}")
+    print(f"id {r['id']}" + (", saved in the bank" if r["saved"] else ", not saved (--save keeps it)"))
+
+
+def _recommend(o: argparse.Namespace) -> dict[str, Any]:
+    from t2v_core.recommendation import recommend
+
+    fit = ("all" if o.all else "top") if o.fit_head else "none"
+    bank = Bank(o.bank, demo=True)
+    result = recommend(bank, _options(o, selector=o.selector, top=o.top, fit=fit), o.out, Reporter())
+    return result | {"ranking": result["ranking"] if o.all else result["ranking"][: o.top]}
+
+
+def _show_recommend(r: dict[str, Any]) -> None:
+    for warning in r["warnings"]:
+        print(f"note: {warning}")
+    print(f"\n{r['task']['name']}: {r['task']['images']} images, {len(r['task']['classes'])} classes\n")
+    print(f"{'':>3} {'expert':<44} {'distance':>16} {'first':>6}   accuracy of a fitted head")
+    rows = [*r["ranking"], *([{"name": "generic (not fine-tuned)", "fitted": r["generic"]}] if r["generic"] else [])]
+    for row in rows:
+        distance = f"{row['distance']:.4f} ± {row['spread']:.4f}" if "distance" in row else "-"
+        first = f"{row['p_first']:.0%}" if "p_first" in row else "-"
+        f = row["fitted"]
+        accuracy = f"{f['accuracy']:.1%} [{f['low']:.1%}, {f['high']:.1%}]" if f else "-"
+        print(f"{row.get('rank', ''):>3} {row['name'][:44]:<44} {distance:>16} {first:>6}   {accuracy}")
+    print(f"\n{r['certainty']}\n{r['familiarity']}\nWhy: {r['ranking'][0]['reason']}")

@@ -1,0 +1,53 @@
+"""The selectors of a bank judged on its own meta-task; what takes long to learn is kept in the bank by content."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from t2v_core.bank.bank import Bank, content_key
+from t2v_core.selection.audit import Audit, audit_by_kind
+from t2v_core.selection.meta_task import KINDS, MetaTask
+from t2v_core.selection.model2vec import Model2Vec
+from t2v_core.selection.nearest import METRICS, Nearest
+from t2v_core.selection.selectors import Given, Selector, TwoStage
+
+
+def audit_bank(bank: Bank, meta: MetaTask, *, learned: bool = False, seed: int = 0) -> dict[str, Audit]:
+    """Judge every selector on every kind of target (see ``audit_by_kind``).
+
+    Args:
+        bank: the bank.
+        meta: its meta-task, from ``from_bank``.
+        learned: judge MODEL2VEC and the two-stage choice too; the first takes seconds to minutes to learn.
+        seed: of the bootstrap.
+    """
+    targets = meta.of_kinds(tuple(KINDS))
+    selectors: list[Selector] = [Nearest(metric) for metric in METRICS]
+    if learned:
+        selectors += [kept(bank, Model2Vec(), targets), TwoStage(Nearest())]
+    return audit_by_kind(targets, selectors, seed=seed)
+
+
+def kept(bank: Bank, selector: Selector, meta: MetaTask) -> Given:
+    """A selector's scores for a meta-task, computed once and then read from the bank.
+
+    Args:
+        bank: where they are kept.
+        selector: a frozen dataclass, whose ``repr`` gives all its settings.
+        meta: the meta-task.
+    """
+    content = hashlib.sha256()
+    arrays = [meta.errors, meta.allowed]
+    if meta.vectors is not None:
+        v = meta.vectors
+        arrays += [v.samples, v.info.filter_prior, *v.targets.values(), *v.sources.values()]
+    for array in arrays:
+        content.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
+    key = content_key("scores", repr(selector), content.hexdigest())
+    scores = bank.derived(key)
+    if scores is None:
+        scores = selector.scores(meta)
+        bank.keep_derived(key, scores)
+    return Given(selector.name, selector.title, scores, selector.heads(meta))

@@ -1,0 +1,164 @@
+"""A person's own error matrix and scores as CSV: tasks down, experts across, aligned by their labels."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from t2v_core.errors import InputError
+from t2v_core.selection.meta_task import MetaTask
+from t2v_core.selection.regret import FloatArray
+from t2v_core.selection.selectors import Given
+from t2v_core.selection.words import listed
+
+MISSING = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
+
+
+@dataclass(frozen=True)
+class Table:
+    """A labelled matrix.
+
+    Attributes:
+        rows: labels of the tasks.
+        columns: labels of the experts.
+        values: ``[rows, columns]``, NaN where a cell is empty.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: FloatArray
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV whose first row names the experts and whose first column names the tasks.
+
+    Raises:
+        InputError: it cannot be read as such a table; the sentence says where.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            numbered = enumerate(csv.reader(file, skipinitialspace=True), start=1)
+            lines = [(number, row) for number, row in numbered if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"'{path}' cannot be read as a CSV file in UTF-8 ({error}); save it as one") from error
+    if len(lines) < 2 or len(lines[0][1]) < 2:
+        raise InputError(
+            f"'{path.name}' holds no table: the first row must name the experts and the first column the tasks, "
+            "with commas between them"
+        )
+    columns = tuple(c.strip() for c in lines[0][1][1:])
+    rows = tuple(row[0].strip() for _, row in lines[1:])
+    for what, labels in (("experts", columns), ("tasks", rows)):
+        repeated = [label for label, times in Counter(labels).items() if times > 1]
+        if repeated:
+            raise InputError(f"'{path.name}' has several {what} called {listed(repeated)}; give each its own label")
+        if "" in labels:
+            raise InputError(f"'{path.name}' has {what} without a label; name each of them")
+    values = np.full((len(rows), len(columns)), np.nan)
+    for t, (number, row) in enumerate(lines[1:]):
+        if len(row) != len(columns) + 1:
+            raise InputError(
+                f"line {number} of '{path.name}' has {len(row)} cells where the first line has "
+                f"{len(columns) + 1}; give every line one cell an expert, empty where nothing was measured"
+            )
+        try:
+            values[t] = row[1:]
+        except ValueError:  # an empty cell, or text
+            values[t] = [_number(cell.strip()) for cell in row[1:]]
+    wrong = np.argwhere(np.isinf(values))
+    if len(wrong):
+        t, e = wrong[0]
+        raise InputError(
+            f"'{path.name}' holds '{lines[1 + t][1][1 + e].strip()}' for task '{rows[t]}' and expert '{columns[e]}'; "
+            "give a number, or leave the cell empty"
+        )
+    return Table(rows, columns, values)
+
+
+def _number(cell: str) -> float:
+    """The number in a cell; NaN where it is empty, infinity where it holds text."""
+    if cell.lower() in MISSING:
+        return np.nan
+    try:
+        return float(cell)
+    except ValueError:
+        return np.inf
+
+
+def meta_task_from_csv(path: Path, generic: str | None = None) -> MetaTask:
+    """The meta-task of an error matrix; an expert is no candidate for the task of its own label.
+
+    Args:
+        path: errors in %; tasks down, experts across.
+        generic: label of the expert that was not fine-tuned: compared with, no candidate.
+
+    Raises:
+        InputError: the file is no such matrix.
+    """
+    table = read_table(path)
+    bad = np.argwhere((table.values < 0) | (table.values > 100))
+    if len(bad):
+        t, e = bad[0]
+        raise InputError(
+            f"'{path.name}' holds the error {table.values[t, e]:g} for task '{table.rows[t]}' and expert "
+            f"'{table.columns[e]}'; errors are in %, from 0 to 100"
+        )
+    if generic is not None and generic not in table.columns:
+        raise InputError(f"'{path.name}' has no expert '{generic}'; name the generic expert by its label there")
+    kept = [e for e, label in enumerate(table.columns) if label != generic]
+    experts = tuple(table.columns[e] for e in kept)
+    return MetaTask(
+        name=path.stem,
+        tasks=table.rows,
+        task_names=table.rows,
+        experts=experts,
+        expert_names=experts,
+        errors=table.values[:, kept],
+        allowed=np.array(table.rows)[:, None] != np.array(experts, dtype=str),
+        kinds=("all",) * len(table.rows),
+        generic=None if generic is None else table.values[:, table.columns.index(generic)],
+    )
+
+
+def scores_from_csv(meta: MetaTask, path: Path, *, larger_is_better: bool = False) -> tuple[Given, list[str]]:
+    """A selector's scores for a meta-task, found by their labels whatever the order.
+
+    Args:
+        meta: the meta-task.
+        path: scores; tasks down, experts across.
+        larger_is_better: the scores are similarities rather than distances.
+
+    Returns:
+        The selector, called ``selected``; what does not fit the meta-task, one sentence each.
+
+    Raises:
+        InputError: the file is no such matrix, or shares no task or no expert with the meta-task.
+    """
+    table = read_table(path)
+    for what, theirs, ours in (("task", table.rows, meta.tasks), ("expert", table.columns, meta.experts)):
+        if not set(theirs) & set(ours):
+            raise InputError(
+                f"'{path.name}' and '{meta.name}' have no {what} in common ({listed(theirs)} against {listed(ours)}); "
+                "use the same labels in both"
+            )
+    notes = []
+    for what, theirs, ours in (("tasks", table.rows, meta.tasks), ("experts", table.columns, meta.experts)):
+        unknown = [label for label in theirs if label not in set(ours)]
+        if unknown:
+            notes.append(f"The errors do not know the {what} {listed(unknown)} of the scores; left out.")
+    # One row and column of NaN at the end, where the labels that have no score are sent.
+    padded = np.pad(table.values, ((0, 1), (0, 1)), constant_values=np.nan)
+    scores = padded[np.ix_(_places(table.rows, meta.tasks), _places(table.columns, meta.experts))]
+    if larger_is_better:
+        return Given("selected", "the highest score", -scores), notes
+    return Given("selected", "the lowest score", scores), notes
+
+
+def _places(labels: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Where each wanted label stands; -1 where it is missing."""
+    place = {label: i for i, label in enumerate(labels)}
+    return [place.get(label, -1) for label in wanted]

@@ -1,0 +1,59 @@
+"""What a rule of choice has cost in a bank so far, beside always taking one and the same expert."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from t2v_core.selection.audit import Audit
+from t2v_core.selection.regret import Estimate, picked
+from t2v_core.selection.words import interval
+
+
+@dataclass(frozen=True)
+class TrackRecord:
+    """A rule's regret and the static rule's, in %.
+
+    Attributes:
+        kind: of the targets; ``"all"`` for those of every kind.
+        rule: name of the selector.
+        increase: its mean relative error increase.
+        static: the static rule's, which for every target takes the expert best on the others.
+        static_name: the expert that rule took most often.
+        sentence: all of it in words.
+    """
+
+    kind: str
+    rule: str
+    increase: Estimate
+    static: Estimate
+    static_name: str
+    sentence: str
+
+    def as_json(self) -> dict[str, Any]:
+        """By name, ready for JSON."""
+        return asdict(self) | {"increase": self.increase.as_json(), "static": self.static.as_json()}
+
+
+def track_records(audits: dict[str, Audit], rule: str) -> list[TrackRecord]:
+    """The record of one rule on every kind of target it was audited on (see ``audit_by_kind``)."""
+    return [record for kind, found in audits.items() if (record := _record(kind, found, rule)) is not None]
+
+
+def _record(kind: str, found: Audit, rule: str) -> TrackRecord | None:
+    mine, static = found.judged[rule], found.judged["static"]
+    if not mine.increase.tasks or not static.increase.tasks:
+        return None
+    often = picked(found.meta.candidate_errors, static.scores).sum(0)
+    name = found.meta.expert_names[int(np.argmax(often))]
+    sentence = (
+        f"In {found.meta.name}, this rule loses {_cost(mine.increase)}; "
+        f"always taking {name} would lose {_cost(static.increase)}."
+    )
+    return TrackRecord(kind, rule, mine.increase, static.increase, name, sentence)
+
+
+def _cost(e: Estimate) -> str:
+    return f"{e.mean:.0f} % on average{interval(e, 0)}"

@@ -1,0 +1,86 @@
+"""Small meta-tasks for the tests of selection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord
+from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
+from t2v_core.probe.record import ProbeInfo
+from t2v_core.selection.meta_task import MetaTask, Vectors
+from t2v_core.space.distances import symmetric
+from t2v_core.task.record import InputSpec
+
+
+def probe_info(dimension: int) -> ProbeInfo:
+    """A probe of one layer."""
+    return ProbeInfo("p", "p", "w", (("a", dimension),), (2.0,), InputSpec(8, 8, (0, 0, 0), (1, 1, 1)), 2, "")
+
+
+def make_meta(errors, **changes) -> MetaTask:
+    """Tasks ``t0..`` and experts ``e0..``, everyone a candidate."""
+    errors = np.asarray(errors, dtype=float)
+    tasks, experts = (tuple(f"{letter}{i}" for i in range(n)) for letter, n in zip("te", errors.shape, strict=True))
+    fields = {
+        "name": "these tables",
+        "tasks": tasks,
+        "task_names": tasks,
+        "experts": experts,
+        "expert_names": experts,
+        "errors": errors,
+        "allowed": np.ones(errors.shape, dtype=bool),
+        "kinds": ("twin",) * len(tasks),
+    }
+    return MetaTask(**(fields | changes))
+
+
+def embedded_meta(tasks: int = 12, experts: int = 6, dimension: int = 16, seed: int = 0) -> MetaTask:
+    """Tasks and experts with random embeddings; errors that follow the distances, with a bias of each expert."""
+    rng = np.random.default_rng(seed)
+    # Fisher diagonals are tiny and differ between filters by orders of magnitude.
+    unit = 10.0 ** rng.uniform(-6, -1, dimension)
+    targets, sources = (rng.lognormal(0, 0.6, (n, dimension)) * unit for n in (tasks, experts))
+    errors = 10 + 200 * symmetric(targets, sources) + rng.uniform(0, 25, experts)
+    vectors = Vectors(
+        targets={TASK2VEC: targets, DOMAIN: rng.normal(size=(tasks, 3))},
+        sources={TASK2VEC: sources, DOMAIN: rng.normal(size=(experts, 3))},
+        samples=np.full(experts, 100),
+        info=probe_info(dimension),
+    )
+    return make_meta(np.clip(errors, 1, 99), vectors=vectors)
+
+
+ROLES = {"a-cats": "large", "a-dogs": "large", "a-is-furry": "attribute-source", "b-cats": "twin", "b-dogs": "twin"}
+ROLES |= {"b-is-furry": "attribute", "b-is-round": "attribute", "b-mixed": "mixed", "b-mixed-2": "mixed"}
+
+
+def make_bank(place: Path, *, zero_error: bool = False) -> Bank:
+    """Nine tasks over the images of *A* and of *B*, an expert for each task on A, and the generic one."""
+    bank, rng = Bank(place), np.random.default_rng(0)
+    info = probe_info(8)
+    for task, kind in ROLES.items():
+        images = [f"{task[0]}{n:063x}" for n in range(4)]
+        vector = np.random.default_rng(len(task)).lognormal(size=8).astype(np.float32)
+        embeddings = [
+            Embedding(v, method, "p", "w", {}, 50, np.stack([v, v]), np.array([0.5, 0.5]))
+            for method, v in ((TASK2VEC, vector), (DOMAIN, vector[:3]))
+        ]
+        record = TaskRecord(task, f"the {task}", kind, "made", ("x", "y"), (5, 5), ("made", kind), 2, task, "")
+        bank.save_task(record, images, embeddings, info)
+    experts = {f"expert-{t}": t for t in ROLES if t.startswith("a-")} | {"generic": None}
+    cells = []
+    for expert, task in experts.items():
+        bank.save_expert(ExpertRecord(expert, f"{expert}!", "small-resnet", expert, "", task))
+        cells += [ErrorEntry(t, expert, float(rng.uniform(5, 60)), 100, "made") for t in ROLES]
+    if zero_error:
+        cells = [
+            ErrorEntry("b-mixed", "expert-a-cats", 0.0, 1, "")
+            if c.task_id == "b-mixed" and c.expert_id == "expert-a-cats"
+            else c
+            for c in cells
+        ]
+    bank.save_errors(cells)
+    return bank
