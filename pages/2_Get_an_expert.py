@@ -20,6 +20,7 @@ from t2v_core.probe.weights import preferred
 
 SELECTORS = {
     "asymmetric": "nearest task, with credit for complex sources (recommended)",
+    "model2vec": "nearest expert, moved to where its errors on other tasks put it (learned from this bank's errors)",
     "symmetric": "nearest task",
     "domain": "most similar-looking images, labels ignored",
 }

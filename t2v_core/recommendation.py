@@ -22,8 +22,9 @@ from t2v_core.pipeline import EmbeddedTask, Options, Report, embed, read_task, s
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
 from t2v_core.selection.audit import audit_table
-from t2v_core.selection.bank_audit import audit_bank
-from t2v_core.selection.meta_task import GENERIC, from_bank
+from t2v_core.selection.bank_audit import audit_bank, kept, learned_shifts
+from t2v_core.selection.meta_task import GENERIC, KINDS, from_bank
+from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.nearest import Nearest, method_of
 from t2v_core.selection.ranking import Ranked, certainty, rank_experts
 from t2v_core.selection.track_record import track_records
@@ -51,13 +52,19 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     begin = time.perf_counter()
     task = embed(options, report)
     report("ranking experts", 0, 1, "")
-    sources = _sources(bank, task, options.selector)
-    target = task.domain if options.selector == "domain" else task.fisher
-    ranked = rank_experts(target, sources, task.info, options.selector, seed=options.seed)
+    learned = options.selector == Model2Vec().name
+    metric = "asymmetric" if learned else options.selector
+    sources = _sources(bank, task, metric)
     meta = from_bank(bank, task.info)
+    targets = meta.of_kinds(tuple(KINDS))
+    if learned:
+        sources = _moved(sources, learned_shifts(bank, Model2Vec(), targets))
+    target = task.domain if metric == "domain" else task.fisher
+    ranked = rank_experts(target, sources, task.info, metric, seed=options.seed)
     # What distances between the bank's own tasks and their candidates look like.
-    usual = np.where(meta.allowed, Nearest(options.selector).scores(meta), np.nan)
-    audits = audit_bank(bank, meta)
+    selector = kept(bank, Model2Vec(), targets) if learned else Nearest(metric)
+    usual = np.where(targets.allowed, selector.scores(targets), np.nan)
+    audits = audit_bank(bank, meta, learned=learned)
     experts = {e.id: e for e in bank.experts()}
     shown = [r.expert_id for r in ranked[: max(1, options.top)]]
     fit_on = {"none": [], "top": [*shown, GENERIC], "all": [*[r.expert_id for r in ranked], GENERIC]}[options.fit]
@@ -125,6 +132,19 @@ def _sources(bank: Bank, task: EmbeddedTask, selector: str) -> dict[str, Embeddi
             "choose the probe the bank was built with (`bank info` names it) or build the bank with this one"
         )
     return sources
+
+
+def _moved(sources: dict[str, Embedding], shifts: dict[str, np.ndarray]) -> dict[str, Embedding]:
+    """The experts where MODEL2VEC has placed them: m_j = F_j exp(b_j), chunk by chunk."""
+    return {
+        name: replace(
+            source,
+            vector=(source.vector * shifts[name]).astype(np.float32),
+            chunk_means=(source.chunk_means * shifts[name]).astype(np.float32),
+        )
+        for name, source in sources.items()
+        if name in shifts
+    }
 
 
 def _fit_on_experts(

@@ -44,7 +44,9 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
             added.add_argument("--save", action="store_true", help="keep the task in the bank")
         else:
             added.add_argument("--top", type=int, default=5)
-            added.add_argument("--selector", default="asymmetric", choices=["asymmetric", "symmetric", "domain"])
+            added.add_argument(
+                "--selector", default="asymmetric", choices=["asymmetric", "symmetric", "domain", "model2vec"]
+            )
             added.add_argument(
                 "--fit-head", action="store_true", help="fit a head on the top experts and the generic one"
             )

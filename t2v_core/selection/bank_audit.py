@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from t2v_core.bank.bank import Bank, content_key
+from t2v_core.embedding.record import TASK2VEC
 from t2v_core.selection.audit import Audit, audit_by_kind
 from t2v_core.selection.meta_task import KINDS, MetaTask
-from t2v_core.selection.model2vec import Model2Vec
+from t2v_core.selection.model2vec import Model2Vec, training_rows
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.selectors import Given, Selector, TwoStage
 
@@ -38,6 +40,38 @@ def kept(bank: Bank, selector: Selector, meta: MetaTask) -> Given:
         selector: a frozen dataclass, whose ``repr`` gives all its settings.
         meta: the meta-task.
     """
+    key = content_key("scores", repr(selector), _content(meta))
+    scores = bank.derived(key)
+    if scores is None:
+        scores = selector.scores(meta)
+        bank.keep_derived(key, scores)
+    return Given(selector.name, selector.title, scores, selector.heads(meta))
+
+
+def learned_shifts(bank: Bank, selector: Model2Vec, meta: MetaTask) -> dict[str, NDArray[np.float64]]:
+    """What MODEL2VEC, placed by the errors on all targets, multiplies each expert's task by: ``[D]`` by expert.
+
+    An expert's place m_j = F_j exp(b_j) serves tasks that had no part in learning it. Experts of an
+    unknown task have no F_j to be moved and are left out.
+
+    Args:
+        bank: where the places are kept.
+        selector: with its settings.
+        meta: the bank's meta-task.
+    """
+    if meta.vectors is None:
+        return {}
+    key = content_key("places", repr(selector), _content(meta))
+    models = bank.derived(key)
+    if models is None:
+        models = selector.fit(meta, training_rows(meta)).models
+        bank.keep_derived(key, models)
+    own = meta.vectors.sources[TASK2VEC].astype(np.float64)
+    shifts = np.where(own > 0, models / np.where(own > 0, own, 1), 1)
+    return {e: shift for e, shift, f in zip(meta.experts, shifts, own, strict=True) if np.isfinite(f).all()}
+
+
+def _content(meta: MetaTask) -> str:
     content = hashlib.sha256()
     arrays = [meta.errors, meta.allowed]
     if meta.vectors is not None:
@@ -45,9 +79,4 @@ def kept(bank: Bank, selector: Selector, meta: MetaTask) -> Given:
         arrays += [v.samples, v.info.filter_prior, *v.targets.values(), *v.sources.values()]
     for array in arrays:
         content.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
-    key = content_key("scores", repr(selector), content.hexdigest())
-    scores = bank.derived(key)
-    if scores is None:
-        scores = selector.scores(meta)
-        bank.keep_derived(key, scores)
-    return Given(selector.name, selector.title, scores, selector.heads(meta))
+    return content.hexdigest()
