@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from t2v_core.bank.bank import Bank, content_key
+from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.selection.audit import audit_table as table_of_audits
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
 from t2v_core.space.distances import symmetric
+from t2v_core.space.kept import kept_map
 from t2v_core.space.matrix import task_distances
-from t2v_core.space.projection import place, tsne
+from t2v_core.space.projection import place
 
 UPLOAD = "upload"
 
@@ -94,7 +95,7 @@ def _map_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     fixed, added = tasks.index[~tasks["upload"]], tasks.index[tasks["upload"]]
     if not len(fixed):  # a bank of uploads alone: they are the map
         fixed, added = added, fixed
-    coordinates = fixed_map(_bank, distance.loc[fixed, fixed])
+    coordinates = kept_map(_bank, distance.loc[fixed, fixed])
     tasks.loc[fixed, ["x", "y"]] = coordinates
     if len(added):
         tasks.loc[added, ["x", "y"]] = place(coordinates, distance.loc[added, fixed].to_numpy())
@@ -104,16 +105,6 @@ def _map_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 @st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     return table_of_audits(audit_bank(_bank, from_bank(_bank))).dropna(subset=["mean"])
-
-
-def fixed_map(bank: Bank, distance: pd.DataFrame) -> np.ndarray:
-    """The t-SNE map ``[n, 2]`` of tasks, computed once and then kept in the bank by content."""
-    key = content_key("tsne", list(distance.index), distance.to_numpy().round(9).tolist())
-    coordinates = bank.derived(key)
-    if coordinates is None:
-        coordinates = tsne(distance.to_numpy())
-        bank.keep_derived(key, coordinates)
-    return coordinates
 
 
 def place_task(bank: Bank, vector: np.ndarray) -> tuple[float, float]:

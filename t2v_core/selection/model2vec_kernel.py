@@ -7,22 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from t2v_core.space.kernel import to_machine_code
 
 
 @cache
 def compiled() -> Callable[..., tuple[NDArray, NDArray, NDArray]]:
     """``distances_and_gradient`` as machine code; it runs without Python's lock, so folds can share threads."""
-    import numba
-
-    options: Any = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(distances_and_gradient)
-    except RuntimeError:  # nowhere to keep it: neither beside this file nor in the user's cache
-        return numba.njit(**options)(distances_and_gradient)
+    return to_machine_code(distances_and_gradient)
 
 
 def distances_and_gradient(

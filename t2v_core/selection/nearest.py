@@ -15,7 +15,7 @@ from t2v_core.probe.record import ProbeInfo
 from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.regret import FloatArray, chosen_error, estimates, relative_increase
 from t2v_core.selection.selectors import Selector
-from t2v_core.space.distances import ALPHA, asymmetric, cosine, symmetric, to_trivial
+from t2v_core.space.distances import ALPHA, asymmetric, cosine, symmetric, symmetric_rounds, to_trivial
 
 TITLES = {
     "asymmetric": "nearest task, with credit for complex sources (the default)",
@@ -50,6 +50,26 @@ def distances(
         complexity = to_trivial(sources, source_samples, info.filter_prior)
         return asymmetric(symmetric(targets, sources), complexity, alpha)
     raise InputError(f"there is no selector {metric!r}; choose one of {', '.join(METRICS)}")
+
+
+def distances_in_rounds(
+    targets: NDArray, sources: NDArray, source_samples: NDArray, info: ProbeInfo, metric: str, alpha: float = ALPHA
+) -> FloatArray:
+    """Distances ``[R, E]`` of a target as it came out in each of R rounds to the sources of the same round.
+
+    Args:
+        targets: ``[R, D]``.
+        sources: ``[R, E, D]``.
+        source_samples, info, metric, alpha: as for ``distances``.
+    """
+    if metric == "domain":
+        return np.concatenate([cosine(t[None], s) for t, s in zip(targets, sources, strict=True)])
+    found = symmetric_rounds(targets[:, None], sources)[:, 0]
+    if metric == "asymmetric":
+        rounds, experts, dimension = sources.shape
+        complexity = to_trivial(sources.reshape(-1, dimension), np.tile(source_samples, rounds), info.filter_prior)
+        found = found - alpha * complexity.reshape(rounds, experts)
+    return found
 
 
 def method_of(metric: str) -> str:

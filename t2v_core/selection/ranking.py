@@ -10,7 +10,7 @@ import numpy as np
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.selection.nearest import distances
+from t2v_core.selection.nearest import distances, distances_in_rounds
 from t2v_core.space.distances import ALPHA, check_comparable
 
 ROUNDS = 400
@@ -72,9 +72,7 @@ def rank_experts(
     rng = np.random.default_rng(seed)
     target_rounds = target.bootstrap(rounds, rng)
     source_rounds = np.stack([sources[i].bootstrap(rounds, rng) for i in ids], axis=1)
-    resampled = np.concatenate(
-        [distances(target_rounds[r : r + 1], source_rounds[r], samples, info, selector, alpha) for r in range(rounds)]
-    )
+    resampled = distances_in_rounds(target_rounds, source_rounds, samples, info, selector, alpha)
     places = resampled.argsort(1).argsort(1)
     ranked = [
         Ranked(

@@ -50,7 +50,7 @@ def _compared(reference: str, gain: Estimate) -> str:
         return f"beats {reference} by {size}{interval(gain)}"
     if gain.high < 0:
         return f"loses to {reference} by {size}{interval(Estimate(-gain.mean, -gain.high, -gain.low, gain.tasks))}"
-    return f"cannot be told apart from {reference} (better by {_number(gain.mean)} points{interval(gain)})"
+    return f"cannot be told apart from {reference} ({_number(gain.mean)} points better{interval(gain)})"
 
 
 def _number(value: float, digits: int = 1) -> str:

@@ -1,1 +1,1 @@
-"""The task space: distances between embeddings and pictures of them. NumPy only."""
+"""The task space: distances between embeddings and pictures of them. No torch."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
+from t2v_core.space.kernel import fill_symmetric
 
 FloatArray = NDArray[np.float64]
 
@@ -17,6 +18,12 @@ ALPHA = 0.15
 
 BETA = 1e-7
 """Weight of the KL term that turns a Fisher diagonal into a precision (method section 3)."""
+
+LARGEST_SINGLE = 1e38
+"""Float32 values above it could overflow when two are added."""
+
+ROWS = 512
+"""Rows turned into float64 precisions at a time."""
 
 
 def check_comparable(embeddings: Sequence[Embedding]) -> None:
@@ -38,34 +45,59 @@ def symmetric(a: NDArray, b: NDArray) -> FloatArray:
     """d_sym: cosine distance between F_a / (F_a + F_b) and F_b / (F_a + F_b), element-wise.
 
     With s = F_a + F_b this is 1 - sum(F_a F_b / s^2) / sqrt(sum(F_a^2 / s^2) sum(F_b^2 / s^2)). Filters
-    that are zero in both tasks say nothing and are left out.
+    that are zero in both tasks (or below the smallest normal number) say nothing and are left out.
 
     Args:
-        a: ``[n, D]`` non-negative Fisher diagonals; a row with NaN is a missing embedding.
-        b: ``[m, D]`` likewise.
+        a: ``[n, D]`` non-negative Fisher diagonals; a row with NaN is a missing embedding. Two float32 arrays
+            are taken as they are, which is fast and within 1e-6 of the formula; all else is float64.
+        b: ``[m, D]`` likewise. The very same array as ``a`` costs half.
 
     Returns:
-        ``[n, m]`` values in 0..1; NaN where either embedding is missing or wholly zero.
+        ``[n, m]`` values in 0..1; NaN where either embedding is missing or wholly zero. Symmetric to the last
+        digit, with a zero diagonal, where ``a`` and ``b`` hold the same rows.
 
     Raises:
         ValueError: the dimensions disagree or a value is negative.
     """
-    a, b = np.atleast_2d(a), np.atleast_2d(b)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"embeddings must have one dimension, got {a.shape[1]} and {b.shape[1]}")
-    if (a < 0).any() or (b < 0).any():
+    same = a is b
+    a = np.atleast_2d(a)
+    b = a if same else np.atleast_2d(b)
+    return symmetric_rounds(a[None], a[None] if same else b[None], same=same)[0]
+
+
+def symmetric_rounds(a: NDArray, b: NDArray, *, same: bool = False) -> FloatArray:
+    """``symmetric`` of the rows of ``a[r]`` to the rows of ``b[r]``, round by round: a bootstrap in one call.
+
+    Args:
+        a: ``[R, n, D]``.
+        b: ``[R, m, D]``.
+        same: ``a`` and ``b`` are one and the same, so that half of the work is enough.
+
+    Returns:
+        ``[R, n, m]``.
+
+    Raises:
+        ValueError: the shapes disagree or a value is negative.
+    """
+    if a.shape[2] != b.shape[2]:
+        raise ValueError(f"embeddings must have one dimension, got {a.shape[2]} and {b.shape[2]}")
+    if len(a) != len(b):
+        raise ValueError(f"both sides must have the same number of rounds, got {len(a)} and {len(b)}")
+    largest = max(_largest(a), 0 if same else _largest(b))
+    single = a.dtype == b.dtype == np.float32 and largest < LARGEST_SINGLE
+    a = np.require(a, np.float32 if single else np.float64, ["C", "A"])
+    b = a if same else np.require(b, a.dtype, ["C", "A"])
+    distance = np.empty((len(a), a.shape[1], b.shape[1]))
+    if distance.size:
+        fill_symmetric(a, b, distance, same)
+    return distance
+
+
+def _largest(fisher: NDArray) -> float:
+    """The largest value that is not NaN; refuses negative ones."""
+    if np.fmin.reduce(fisher, axis=None, initial=0) < 0:
         raise ValueError("Fisher diagonals cannot be negative")
-    distance = np.empty((len(a), len(b)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for i, row in enumerate(a.astype(np.float64)):
-            total = row + b
-            dead = total == 0
-            # Two divisions: 1 - r would lose the small shares' digits, and with them the symmetry.
-            r, q = row / total, b / total
-            r[dead] = q[dead] = 0
-            cosine = np.einsum("jd,jd->j", r, q) / np.sqrt(np.einsum("jd,jd->j", r, r) * np.einsum("jd,jd->j", q, q))
-            distance[i] = 1 - cosine
-    return np.clip(distance, 0, 1)
+    return float(np.fmax.reduce(fisher, axis=None, initial=0))
 
 
 def precision(fisher: NDArray, samples: NDArray | int, prior: NDArray, beta: float = BETA) -> FloatArray:
@@ -85,7 +117,13 @@ def to_trivial(fisher: NDArray, samples: NDArray | int, prior: NDArray, beta: fl
 
     Args as for ``precision``. t_0 is the prior itself: without data Lambda = lambda^2.
     """
-    return symmetric(precision(fisher, samples, prior, beta), prior)[:, 0]
+    fisher = np.atleast_2d(fisher)
+    samples = np.broadcast_to(samples, len(fisher))
+    parts = [
+        symmetric(precision(fisher[i : i + ROWS], samples[i : i + ROWS], prior, beta), prior)[:, 0]
+        for i in range(0, len(fisher), ROWS)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def asymmetric(distance: NDArray, source_to_trivial: NDArray, alpha: float = ALPHA) -> FloatArray:
@@ -101,8 +139,13 @@ def asymmetric(distance: NDArray, source_to_trivial: NDArray, alpha: float = ALP
 
 def cosine(a: NDArray, b: NDArray) -> FloatArray:
     """Cosine distance ``[n, m]`` between rows, for domain embeddings; NaN for a zero or missing row."""
-    a, b = np.atleast_2d(a).astype(np.float64), np.atleast_2d(b).astype(np.float64)
+    u = _unit_rows(a)
+    # One array with itself is multiplied symmetrically to the last digit.
+    v = u if b is a else _unit_rows(b)
+    return np.clip(1 - u @ v.T, 0, 2)
+
+
+def _unit_rows(x: NDArray) -> FloatArray:
+    x = np.atleast_2d(x).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        a = a / np.linalg.norm(a, axis=1, keepdims=True)
-        b = b / np.linalg.norm(b, axis=1, keepdims=True)
-    return np.clip(1 - a @ b.T, 0, 2)
+        return x / np.linalg.norm(x, axis=1, keepdims=True)

@@ -1,28 +1,48 @@
-"""The matrix of distances between all tasks of a bank, kept in the bank by content."""
+"""The matrix of distances between all tasks of a bank, kept in the bank and grown as tasks are added.
+
+One entry of the bank's derived store holds, for one metric in one embedding space, the SHA-256 of every vector and
+the upper triangle of the distances between them in float32. Whoever asks next compares the hashes: what is known is
+reused whatever became of the tasks' names and order, and only new vectors are measured.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import select
 
-from t2v_core.bank.bank import Bank, content_key
-from t2v_core.embedding.record import DOMAIN, TASK2VEC
+from t2v_core.bank import schema
+from t2v_core.bank.bank import Bank, content_key, embedding_from_row
+from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.space.distances import ALPHA, asymmetric, check_comparable, cosine, symmetric, to_trivial
+from t2v_core.space.distances import ALPHA, BETA, asymmetric, check_comparable, cosine, symmetric, to_trivial
 
 METRICS = ("symmetric", "asymmetric", "domain")
 
+FORMAT = 2
+"""Of the kept arrays; raised when their layout or the arithmetic behind them changes."""
 
-def task_distances(bank: Bank, metric: str = "symmetric", info: ProbeInfo | None = None) -> pd.DataFrame:
-    """Distances between all embedded tasks: rows are targets, columns sources.
+ROWS = 2048
+"""New tasks measured at a time: bounds the float64 distances in memory beside the float32 matrix."""
+
+Measure = Callable[[NDArray, NDArray], NDArray[np.float64]]
+
+
+def task_distances(
+    bank: Bank, metric: str = "symmetric", info: ProbeInfo | None = None, alpha: float = ALPHA
+) -> pd.DataFrame:
+    """Distances between all embedded tasks: rows are targets, columns sources; float32.
 
     Args:
         bank: the bank.
         metric: one of ``METRICS``.
         info: the probe; by default the first the bank knows.
+        alpha: weight of the source's complexity (asymmetric only).
 
     Raises:
         InputError: the metric is unknown or the embeddings cannot be compared.
@@ -32,19 +52,89 @@ def task_distances(bank: Bank, metric: str = "symmetric", info: ProbeInfo | None
     info = info or next(iter(bank.probes().values()), None)
     if info is None:
         return pd.DataFrame()
-    found = bank.embeddings(DOMAIN if metric == "domain" else TASK2VEC, info.weights_hash)
-    ids, embeddings = list(found), list(found.values())
-    if not ids:
+    found = embeddings_without_chunks(bank, DOMAIN if metric == "domain" else TASK2VEC, info.weights_hash)
+    if not found:
         return pd.DataFrame()
+    ids, embeddings = list(found), list(found.values())
     check_comparable(embeddings)
     vectors = np.stack([e.vector for e in embeddings])
-    key = content_key("task_distances", metric, ALPHA, hashlib.sha256(vectors.tobytes()).hexdigest(), ids)
-    matrix = bank.derived(key)
-    if matrix is None:
-        matrix = cosine(vectors, vectors) if metric == "domain" else symmetric(vectors, vectors)
-        np.fill_diagonal(matrix, 0)
-        if metric == "asymmetric":
-            samples = np.array([e.samples for e in embeddings])
-            matrix = asymmetric(matrix, to_trivial(vectors, samples, info.filter_prior))
-        bank.keep_derived(key, matrix)
+    measure = cosine if metric == "domain" else symmetric
+    key = content_key("task_distances", FORMAT, measure.__name__, embeddings[0].space)
+    hashes = _hashes(v.tobytes() for v in vectors)
+    matrix = _grown(bank, key, hashes, vectors, measure)
+    if metric == "asymmetric":
+        matrix = asymmetric(matrix, _complexity(bank, embeddings, vectors, hashes, info), alpha).astype(np.float32)
     return pd.DataFrame(matrix, index=ids, columns=ids)
+
+
+def embeddings_without_chunks(bank: Bank, method: str, weights_hash: str) -> dict[str, Embedding]:
+    """Embeddings by task id with no chunks in them, which take twenty times the memory of the vectors."""
+    columns = [column for column in schema.embedding.c if not column.name.startswith("chunk_")]
+    query = select(*columns).where(schema.embedding.c.method == method, schema.embedding.c.weights_hash == weights_hash)
+    with bank.engine.connect() as connection:
+        rows = connection.execute(query.order_by(schema.embedding.c.task_id)).mappings()
+        none = {"chunk_ratios": b"", "chunk_weights": b""}
+        return {row["task_id"]: embedding_from_row(dict(row) | none) for row in rows}
+
+
+def _complexity(
+    bank: Bank, embeddings: list[Embedding], vectors: NDArray, hashes: NDArray, info: ProbeInfo
+) -> NDArray[np.float64]:
+    """Kept d_sym(a, t_0) ``[n]`` of every task; cheap enough to be measured anew when any task changes."""
+    samples = np.array([e.samples for e in embeddings])
+    key = content_key("to_trivial", FORMAT, BETA, info.prior_precision, embeddings[0].space)
+    hashes = _hashes(h + b" %d" % n for h, n in zip(hashes.tolist(), samples.tolist(), strict=True))
+    kept = bank.derived(key)
+    if kept is not None and np.array_equal(kept["hashes"], hashes):
+        return kept["values"]
+    values = to_trivial(vectors, samples, info.filter_prior)
+    _keep(bank, key, hashes, values)
+    return values
+
+
+def _grown(bank: Bank, key: str, hashes: NDArray, vectors: NDArray, measure: Measure) -> NDArray[np.float32]:
+    """The kept matrix brought up to ``vectors``, and kept anew where anything changed."""
+    kept = bank.derived(key)
+    old_hashes = np.empty(0, dtype=hashes.dtype) if kept is None else kept["hashes"]
+    old = np.empty((0, 0), dtype=np.float32) if kept is None else _square(kept["values"], len(old_hashes))
+    if np.array_equal(old_hashes, hashes):
+        return old
+    place = {h: i for i, h in enumerate(old_hashes.tolist())}
+    before = np.array([place.get(h, -1) for h in hashes.tolist()])
+    known, new = np.flatnonzero(before >= 0), np.flatnonzero(before < 0)
+    matrix = np.empty((len(vectors), len(vectors)), dtype=np.float32)
+    matrix[np.ix_(known, known)] = old[np.ix_(before[known], before[known])]
+    for begin in range(0, len(new), ROWS):
+        rows, others = new[begin : begin + ROWS], np.concatenate([known, new[begin + ROWS :]])
+        block = vectors[rows]
+        matrix[np.ix_(rows, rows)] = measure(block, block)
+        if len(others):
+            between = measure(block, vectors[others]).astype(np.float32)
+            matrix[np.ix_(rows, others)] = between
+            matrix[np.ix_(others, rows)] = between.T
+    # Rounding leaves the cosine of a vector with itself a digit from 1; a missing vector keeps its NaN.
+    np.fill_diagonal(matrix, 0 * matrix.diagonal())
+    _keep(bank, key, hashes, np.concatenate([row[i:] for i, row in enumerate(matrix)]))
+    return matrix
+
+
+def _hashes(rows: Iterable[bytes]) -> NDArray[np.bytes_]:
+    """The SHA-256 of every row."""
+    return np.array([hashlib.sha256(row).digest() for row in rows], dtype="S32")
+
+
+def _keep(bank: Bank, key: str, hashes: NDArray, values: NDArray) -> None:
+    """Keep values and what they belong to as one array: they must never be read apart."""
+    fields = [("hashes", hashes.dtype, hashes.shape), ("values", values.dtype, values.shape)]
+    bank.keep_derived(key, np.array((hashes, values), dtype=fields))
+
+
+def _square(triangle: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The symmetric matrix behind the rows of its upper triangle, diagonal included."""
+    matrix = np.empty((count, count), dtype=np.float32)
+    begin = 0
+    for i in range(count):
+        end = begin + count - i
+        matrix[i, i:] = matrix[i:, i] = triangle[begin:end]
+        begin = end
+    return matrix

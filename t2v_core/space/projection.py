@@ -10,6 +10,9 @@ FloatArray = NDArray[np.float64]
 PERPLEXITY = 15.0
 NEIGHBOURS = 5
 
+DENSE = 200
+"""Tasks up to which all axes of classical scaling are computed; beyond, the two leading ones by iteration."""
+
 
 def tsne(distance: FloatArray, perplexity: float = PERPLEXITY, seed: int = 0) -> FloatArray:
     """t-SNE coordinates (van der Maaten and Hinton 2008) from a distance matrix.
@@ -28,6 +31,7 @@ def tsne(distance: FloatArray, perplexity: float = PERPLEXITY, seed: int = 0) ->
         return start
     # Loaded here: scikit-learn takes a second that pages showing a kept map need not wait for.
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     scale = start[:, 0].std()
     model = TSNE(
@@ -36,17 +40,29 @@ def tsne(distance: FloatArray, perplexity: float = PERPLEXITY, seed: int = 0) ->
         perplexity=min(perplexity, (count - 1) / 3),
         random_state=seed,
     )
-    return model.fit_transform(np.maximum(distance, 0)).astype(np.float64)
+    # One thread: the same map whatever the number of cores, and no waiting at barriers where others use them.
+    with threadpool_limits(1):
+        return model.fit_transform(np.maximum(distance, 0)).astype(np.float64)
 
 
 def classical_scaling(distance: FloatArray) -> FloatArray:
     """The two leading axes of classical multidimensional scaling (Torgerson 1952), ``[n, 2]``."""
     count = len(distance)
-    centring = np.eye(count) - 1 / max(count, 1)
-    values, vectors = np.linalg.eigh(-0.5 * centring @ distance**2 @ centring)
+    inner = -0.5 * np.square(distance, dtype=np.float64)
+    if not inner.any():  # no task, or none that differs from another
+        return np.zeros((count, 2))
+    inner -= inner.mean(0)
+    inner -= inner.mean(1)[:, None]
+    if count > DENSE:
+        # Loaded here: SciPy's solvers take time that pages showing a kept map need not wait for.
+        from scipy.sparse.linalg import eigsh
+
+        values, vectors = eigsh(inner, k=2, which="LA", v0=np.random.default_rng(0).normal(size=count))
+    else:
+        values, vectors = np.linalg.eigh(inner)
     axes = vectors[:, ::-1][:, :2] * np.sqrt(np.maximum(values[::-1][:2], 0))
     # An eigenvector's sign is arbitrary: fix it, so that the same distances give the same map everywhere.
-    axes *= np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1) if count else 1
+    axes *= np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1)
     return np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
 
 

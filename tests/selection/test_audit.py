@@ -172,7 +172,7 @@ def test_verdicts():
     assert "; loses to static by 5.1 points [2.0, 8.2]." in verdict(
         cost, {"static": Estimate(-5.1, -8.2, -2, 50)}, False
     )
-    assert "cannot be told apart from static (better by -0.5 points [-2.0, 1.0])" in verdict(
+    assert "cannot be told apart from static (-0.5 points better [-2.0, 1.0])" in verdict(
         cost, {"static": Estimate(-0.5, -2, 1, 50)}, False
     )
     assert verdict(Estimate(np.nan, np.nan, np.nan, 0), {}, False) == "It names no candidate on any task."

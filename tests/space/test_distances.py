@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from t2v_core.space.distances import asymmetric, cosine, precision, symmetric, to_trivial
-from t2v_core.space.projection import classical_scaling, place, tsne
+from t2v_core.space import distances
+from t2v_core.space.distances import asymmetric, cosine, precision, symmetric, symmetric_rounds, to_trivial
+from t2v_core.space.kernel import BLOCK, TILE
 from tests.oracles import symmetric_distance
 
 positive = st.floats(1e-6, 1e6, allow_nan=False)
@@ -51,6 +52,95 @@ def test_hand_case():
     assert symmetric(np.array([1.0, 0.0]), np.array([0.0, 5.0]))[0, 0] == pytest.approx(1)
 
 
+def wide(n: int, D: int, seed: int = 0, spread: float = 3.0) -> np.ndarray:
+    """Fisher diagonals over many orders of magnitude, some filters dead, tasks of very different norm."""
+    rng = np.random.default_rng(seed)
+    F = np.exp(rng.normal(-15, spread, (n, D)) + rng.normal(0, 4, (n, 1)))
+    return (F * (rng.random((n, D)) > 0.1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("n", "D"), [(3, BLOCK - 1), (TILE + 1, BLOCK + 1), (2 * TILE, 2 * BLOCK)], ids=["one tile", "two", "even"]
+)
+@pytest.mark.parametrize("spread", [0.1, 3.0, 8.0])
+def test_float32_keeps_six_digits_of_the_formula(n, D, spread):
+    F = wide(n, D, spread=spread)
+    found = symmetric(F, F)
+    for i in range(0, n, 3):
+        for j in range(n):
+            assert found[i, j] == pytest.approx(symmetric_distance(F[i].astype(float), F[j].astype(float)), abs=1e-6)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_array_equal(np.diag(found), 0)
+
+
+def test_halves_rectangles_and_threads_give_the_same_digits():
+    F = wide(90, 8512)  # above the size from which threads share the work
+    square = symmetric(F, F)
+    np.testing.assert_array_equal(symmetric(F, F.copy()), square)
+    np.testing.assert_array_equal(symmetric(F[3:20], F), square[3:20])
+    np.testing.assert_array_equal(symmetric(F[:1], F[5]), square[:1, 5:6])
+    np.testing.assert_array_equal(symmetric(np.asfortranarray(F[:20])[:, ::-1][:, ::-1], F), square[:20])
+
+
+def test_rounds_are_measured_one_by_one():
+    a, b = wide(12, 40).reshape(4, 3, 40), wide(8, 40, 1).reshape(4, 2, 40)
+    found = symmetric_rounds(a, b)
+    assert found.shape == (4, 3, 2)
+    for r in range(4):
+        np.testing.assert_array_equal(found[r], symmetric(a[r], b[r]))
+        np.testing.assert_array_equal(symmetric_rounds(a, a, same=True)[r], symmetric(a[r], a[r]))
+    assert symmetric_rounds(a[:0], b[:0]).shape == (0, 3, 2)
+    with pytest.raises(ValueError, match="rounds"):
+        symmetric_rounds(a, b[:3])
+    with pytest.raises(ValueError, match="one dimension"):
+        symmetric_rounds(a, b[:, :, 1:])
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12, 1e30])
+def test_one_task_may_vanish_beside_the_other(scale):
+    # Far below float32's reach once squared; the formula does not care.
+    a = np.array([[1.0, 2.0, 3.0, 0.5]], dtype=np.float32)
+    b = (np.array([[4.0, 1.0, 2.0, 2.5]]) * scale).astype(np.float32)
+    expected = symmetric_distance(a[0].astype(float), b[0].astype(float))
+    assert symmetric(a, b)[0, 0] == pytest.approx(expected, abs=1e-6)
+    assert symmetric(b, a)[0, 0] == symmetric(a, b)[0, 0]
+
+
+def test_values_whose_sum_float32_cannot_hold():
+    a = np.array([[3e38, 1e38, 2e38]], dtype=np.float32)
+    b = np.array([[2e38, 3e38, 1e37]], dtype=np.float32)
+    expected = symmetric_distance(a[0].astype(float), b[0].astype(float))
+    assert symmetric(a, b)[0, 0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_float32_holds_no_digits_of_counts_as_zero():
+    a = np.array([[1.0, 2.0, 1e-40, 0.0]], dtype=np.float32)
+    b = np.array([[2.0, 1.0, 0.0, 1e-40]], dtype=np.float32)
+    assert symmetric(a, b)[0, 0] == symmetric(a[:, :2], b[:, :2])[0, 0]
+    c = np.array([[2.0, 1.0, 1.0, 0.0]], dtype=np.float32)
+    assert symmetric(a, c)[0, 0] == pytest.approx(symmetric_distance(a[0], c[0]), abs=1e-6)
+
+
+def test_no_tasks_no_distances():
+    assert symmetric(np.ones((0, 4)), np.ones((2, 4))).shape == (0, 2)
+    assert to_trivial(np.ones((0, 4)), 1, np.ones(4)).shape == (0,)
+
+
+def test_the_trivial_distance_in_parts_is_the_whole(monkeypatch):
+    F, samples, prior = wide(7, 20), np.arange(1, 8), np.linspace(1, 2, 20)
+    whole = symmetric(precision(F, samples, prior, 1e-3), prior)[:, 0]
+    monkeypatch.setattr(distances, "ROWS", 3)
+    np.testing.assert_array_equal(to_trivial(F, samples, prior, 1e-3), whole)
+
+
+def test_cosine_of_a_hand_case_and_of_rows_with_themselves():
+    x = np.random.default_rng(0).normal(size=(40, 30))
+    found = cosine(x, x)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_allclose(found, cosine(x, 3 * x), atol=1e-12)
+    assert cosine([[1.0, 0.0]], [[1.0, 1.0]])[0, 0] == pytest.approx(1 - np.sqrt(0.5))
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="one dimension"):
         symmetric(np.ones((1, 2)), np.ones((1, 3)))
@@ -70,36 +160,3 @@ def test_complex_sources_come_closer():
 
 def test_precision_of_no_information_is_the_prior():
     np.testing.assert_array_equal(precision(np.zeros((1, 3)), 50, np.array([1.0, 2.0, 3.0])), [[1.0, 2.0, 3.0]])
-
-
-def test_classical_scaling_recovers_a_plane():
-    points = np.random.default_rng(0).normal(size=(12, 2))
-    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
-    found = classical_scaling(distance)
-    np.testing.assert_allclose(np.linalg.norm(found[:, None] - found[None], axis=2), distance, atol=1e-8)
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
-def test_maps_of_few_tasks(count):
-    points = np.arange(count, dtype=float)
-    found = tsne(np.abs(points[:, None] - points[None]))
-    assert found.shape == (count, 2)
-    assert np.isfinite(found).all()
-
-
-def test_tsne_repeats_and_keeps_groups_together():
-    rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(size=(15, 3)), rng.normal(size=(15, 3)) + 12])
-    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
-    found = tsne(distance)
-    np.testing.assert_array_equal(found, tsne(distance))
-    gap = np.linalg.norm(found[:15].mean(0) - found[15:].mean(0))
-    assert gap > 2 * np.linalg.norm(found[:15] - found[:15].mean(0), axis=1).mean()
-
-
-def test_a_new_task_lands_among_its_nearest():
-    coordinates = np.array([[0.0, 0], [1, 0], [0, 1], [50, 50], [51, 50], [50, 51]])
-    x, y = place(coordinates, np.array([[0.9, 0.8, 0.9, 0.1, 0.2, 0.2]]), neighbours=3)[0]
-    assert 50 <= x <= 51
-    assert 50 <= y <= 51
-    np.testing.assert_allclose(place(coordinates, np.array([[1.0, 1, 1, 0, 1, 1]]), 1)[0], [50, 50])

@@ -1,0 +1,140 @@
+"""Two tasks side by side: which layers and filters differ; and the distances of several with their spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+
+ROW = 22
+
+
+def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
+    """Each layer's part of the distance, and which task uses the layer more, with twice the standard error.
+
+    Args:
+        layers: ``layer, filters, share, difference, error``, in network order (first on top).
+        a, b: names of the tasks.
+    """
+    figure = make_subplots(
+        cols=2,
+        rows=1,
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        subplot_titles=["part of the distance", f"{b} uses it more  ←  →  {a} uses it more"],
+    )
+    figure.add_trace(
+        go.Bar(
+            x=100 * layers["share"],
+            y=layers["layer"],
+            orientation="h",
+            marker={"color": ACCENT},
+            customdata=layers["filters"],
+            hovertemplate="<b>%{y}</b><br>%{x:.1f} % of the distance<br>%{customdata} filters<extra></extra>",
+        ),
+        row=1,
+        col=1,
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=layers["difference"],
+            y=layers["layer"],
+            mode="markers",
+            marker={"size": 9, "color": PALETTE[2]},
+            error_x={"array": 2 * layers["error"], "color": PALETTE[2], "thickness": 1.5},
+            hovertemplate="<b>%{y}</b><br>relative difference %{x:+.3f}<extra></extra>",
+        ),
+        row=1,
+        col=2,
+    )
+    figure.add_vline(x=0, line={"color": OTHER_COLOUR, "width": 1}, row=1, col=2)
+    figure.update_layout(template=TEMPLATE, height=110 + ROW * len(layers), showlegend=False, margin={"t": 40})
+    figure.update_xaxes(ticksuffix=" %", row=1, col=1)
+    figure.update_yaxes(autorange="reversed", tickmode="linear", tickfont={"size": 12})
+    figure.update_annotations(font={"size": 14})
+    return figure
+
+
+def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> go.Figure:
+    """The Fisher value of every filter for one task against the other's, from early layers (dark) to late ones.
+
+    Args:
+        filters: ``layer, filter, a, b, contribution, difference, error``, in network order.
+        a, b: names of the tasks.
+        height: pixels.
+    """
+    values = filters[["a", "b"]].to_numpy()
+    alive = values[values > 0]
+    # A logarithm has no place for zero: such values stand at the edge.
+    low, high = (alive.min() / 2, alive.max()) if len(alive) else (0.5, 1.0)
+    shown = np.maximum(values, low)
+    layers = pd.factorize(filters["layer"])[0]
+    figure = go.Figure(
+        go.Scattergl(
+            x=shown[:, 0].astype(np.float32),
+            y=shown[:, 1].astype(np.float32),
+            mode="markers",
+            marker={
+                "size": 5,
+                "opacity": 0.7,
+                "color": layers.astype(np.int16),
+                "colorscale": "Viridis",
+                "colorbar": {
+                    "title": {"text": "layer"},
+                    "thickness": 12,
+                    "tickvals": [0, layers.max(initial=0)],
+                    "ticktext": ["first", "last"],
+                },
+            },
+            text=filters["layer"],
+            customdata=filters[["filter", "difference", "error"]].to_numpy(np.float32),
+            hovertemplate="<b>%{text}, filter %{customdata[0]:d}</b><br>relative difference %{customdata[1]:+.2f} "
+            "± %{customdata[2]:.2f}<extra></extra>",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[low, high],
+            y=[low, high],
+            mode="lines",
+            line={"color": OTHER_COLOUR, "dash": "dash", "width": 1},
+            hoverinfo="skip",
+        )
+    )
+    figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
+    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title=f"Fisher information for {a}")
+    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=f"for {b}")
+    return figure
+
+
+def pair_distances(pairs: pd.DataFrame) -> go.Figure:
+    """Distances of pairs of tasks with the middle 95 % of the bootstrap rounds, nearest on top.
+
+    Args:
+        pairs: ``a, b, distance, low, high``; ``a`` and ``b`` are names.
+    """
+    rows = pairs.sort_values("distance", ascending=False)
+    figure = go.Figure(
+        go.Scatter(
+            x=rows["distance"],
+            y=rows["a"] + " – " + rows["b"],
+            mode="markers",
+            marker={"size": 11, "color": ACCENT},
+            error_x={
+                # Noise adds distance: between near tasks the whole interval lies above the estimate.
+                "array": (rows["high"] - rows["distance"]).clip(lower=0),
+                "arrayminus": (rows["distance"] - rows["low"]).clip(lower=0),
+                "color": ACCENT,
+                "thickness": 1.5,
+            },
+            customdata=rows[["low", "high"]],
+            hovertemplate="<b>%{y}</b><br>distance %{x:.4f}<br>with other images %{customdata[0]:.4f} to "
+            "%{customdata[1]:.4f}<extra></extra>",
+        )
+    )
+    figure.update_layout(template=TEMPLATE, height=90 + 2 * ROW * len(rows), showlegend=False)
+    figure.update_xaxes(title="distance between the tasks")
+    return figure

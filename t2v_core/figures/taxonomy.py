@@ -1,0 +1,127 @@
+"""Task distance held against a taxonomy: the curve of T2V Fig. 2 and WLF Fig. 4, and the distances level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+"""Told apart without colour, beside the palette."""
+
+QUANTILES = (5, 25, 50, 75, 95)
+
+
+def neighbour_curves(curves: Mapping[str, Any], height: int = 480) -> go.Figure:
+    """Mean taxonomic distance of the k nearest tasks against k; a line with its 95 % band for each method.
+
+    Args:
+        curves: by the method's name, all over the same tasks: objects with ``k, mean, low, high, ideal, chance,
+            tasks``, as ``space.agreement.neighbour_curve`` makes them.
+        height: pixels.
+    """
+    figure = go.Figure()
+    for i, (name, curve) in enumerate(curves.items()):
+        colour = PALETTE[i % len(PALETTE)]
+        figure.add_trace(
+            go.Scatter(
+                x=np.concatenate([curve.k, curve.k[::-1]]),
+                y=np.concatenate([curve.high, curve.low[::-1]]),
+                fill="toself",
+                fillcolor=colour,
+                opacity=0.18,
+                line={"width": 0},
+                hoverinfo="skip",
+                legendgroup=name,
+                showlegend=False,
+            )
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=curve.k,
+                y=curve.mean,
+                name=name,
+                legendgroup=name,
+                mode="lines",
+                line={"color": colour, "width": 2.5, "dash": DASHES[i % len(DASHES)]},
+                customdata=np.column_stack([curve.low, curve.high]),
+                hovertemplate="%{y:.2f} (95 %: %{customdata[0]:.2f} to %{customdata[1]:.2f})",
+            )
+        )
+    if curves:
+        first = next(iter(curves.values()))
+        reference = {"mode": "lines", "hovertemplate": "%{y:.2f}"}
+        figure.add_trace(
+            go.Scatter(
+                x=first.k, y=first.ideal, name="ideal: the taxonomy itself", line={"color": "#5F6368"}, **reference
+            )
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=first.k[[0, -1]],
+                y=[first.chance] * 2,
+                name="chance",
+                line={"color": OTHER_COLOUR, "dash": "dot"},
+                **reference,
+            )
+        )
+    figure.update_layout(
+        template=TEMPLATE,
+        height=height,
+        hovermode="x unified",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    figure.update_xaxes(title="nearest tasks counted (k)")
+    figure.update_yaxes(title="their mean distance in the taxonomy", rangemode="tozero")
+    return figure
+
+
+def distance_by_level(
+    distance: NDArray, taxonomic: NDArray, levels: Sequence[str] = (), height: int = 420
+) -> go.Figure:
+    """The task distances of all pairs at each taxonomic distance, as boxes: quartiles, whiskers from 5 to 95 %.
+
+    Only these five numbers a level are sent, not a million pairs.
+
+    Args:
+        distance: ``[n, n]``; the diagonal is left out, and so are pairs with NaN.
+        taxonomic: ``[n, n]`` whole numbers 0..H.
+        levels: names of the H levels from coarse to fine, where they have any.
+        height: pixels.
+    """
+    pairs = ~np.eye(len(distance), dtype=bool) & np.isfinite(distance) & np.isfinite(taxonomic)
+    values, steps = distance[pairs], taxonomic[pairs].astype(np.int64)
+    found = np.unique(steps)
+    boxes = [np.percentile(values[steps == step], QUANTILES) for step in found]
+    low, lower, middle, upper, high = np.array(boxes).reshape(-1, len(QUANTILES)).T
+    depth = len(levels) or int(found.max(initial=0))
+    figure = go.Figure(
+        go.Box(
+            x=[_level_name(int(step), depth, levels) for step in found],
+            lowerfence=low,
+            q1=lower,
+            median=middle,
+            q3=upper,
+            upperfence=high,
+            marker={"color": ACCENT},
+            fillcolor="rgba(0,114,178,0.25)",
+        )
+    )
+    figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
+    figure.update_xaxes(title="the finest level that two tasks share", type="category")
+    figure.update_yaxes(title="distance between the tasks")
+    return figure
+
+
+def _level_name(step: int, depth: int, levels: Sequence[str]) -> str:
+    """What two tasks at taxonomic distance ``step`` share, in words."""
+    if step >= depth:
+        return f"nothing ({step})"
+    if step == 0:
+        return "the same place (0)"
+    return f"{levels[depth - 1 - step] if levels else f'level {depth - step}'} ({step})"

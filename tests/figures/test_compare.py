@@ -1,0 +1,57 @@
+"""Figures of the comparison: layers in order, zeros kept on a logarithmic scale, intervals never negative."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from t2v_core.figures.compare import filter_scatter, layer_contributions, pair_distances
+
+LAYERS = pd.DataFrame(
+    {
+        "layer": ["conv1", "conv2"],
+        "filters": [3, 5],
+        "share": [0.25, 0.75],
+        "difference": [0.1, -0.4],
+        "error": [0.05, 0.1],
+    }
+)
+
+
+def test_layers_from_the_first_down_with_twice_their_error():
+    figure = layer_contributions(LAYERS, "cats", "cars")
+    bars, points = figure.data
+    assert list(bars.y) == ["conv1", "conv2"]
+    assert figure.layout.yaxis.autorange == "reversed"
+    np.testing.assert_allclose(bars.x, [25, 75])
+    np.testing.assert_allclose(points.error_x.array, [0.1, 0.2])
+
+
+def test_filters_that_are_zero_stand_at_the_edge():
+    filters = pd.DataFrame(
+        {
+            "layer": ["conv1", "conv1", "conv2"],
+            "filter": [0, 1, 0],
+            "a": [0.0, 2.0, 3.0],
+            "b": [1.0, 0.0, 4.0],
+            "contribution": 0.1,
+            "difference": 0.0,
+            "error": 0.1,
+        }
+    )
+    points, line = filter_scatter(filters, "cats", "cars").data
+    np.testing.assert_allclose(points.x, [0.5, 2, 3])
+    np.testing.assert_allclose(points.y, [1, 0.5, 4])
+    assert list(points.marker.color) == [0, 0, 1]
+    np.testing.assert_allclose(line.x, [0.5, 4])
+    filter_scatter(filters.assign(a=0.0, b=0.0), "cats", "cars")
+
+
+def test_the_nearest_pair_comes_last_which_is_on_top():
+    pairs = pd.DataFrame(
+        {"a": ["x", "x"], "b": ["y", "z"], "distance": [0.1, 0.3], "low": [0.12, 0.2], "high": [0.2, 0.35]}
+    )
+    (points,) = pair_distances(pairs).data
+    assert list(points.y) == ["x – z", "x – y"]
+    np.testing.assert_allclose(points.error_x.arrayminus, [0.1, 0])
+    np.testing.assert_allclose(points.error_x.array, [0.05, 0.1])
