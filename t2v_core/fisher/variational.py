@@ -18,7 +18,7 @@ the noise and with its negative, which cancels the first order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,7 +32,10 @@ from t2v_core.fisher.layers import padded
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.layers import Layer
 from t2v_core.probe.probe import Probe
-from t2v_core.task.record import Progress
+from t2v_core.task.record import IntArray, Progress
+
+Batch = Callable[[IntArray], tuple[Tensor, Tensor]]
+"""Gives the normalised images of some rows, and as their targets class indices ``[B]`` or probabilities ``[B, K]``."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def variational_fisher(
     settings: VariationalSettings | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    *,
+    batch: Batch | None = None,
 ) -> VariationalFisher:
     """Estimate the Fisher diagonal of a task by variational inference.
 
@@ -96,8 +101,11 @@ def variational_fisher(
         settings: the schedule.
         seed: of the images drawn and the noise.
         progress: called with epochs done.
+        batch: makes the images and targets of each step, for augmented images and soft labels; ``labels`` then only
+            balance what is drawn. By default the images as they are, with their labels.
     """
     settings = settings or VariationalSettings()
+    batch = batch or (lambda rows: (probe.normalise(pixels[rows]), torch.from_numpy(labels[rows]).to(device)))
     device, layers = probe.device, [layer for _, layer in probe.layers()]
     counts = [count for _, count in probe.info.layers]
     kl_weight = settings.beta / (2 * len(labels))
@@ -124,8 +132,7 @@ def variational_fisher(
         drawn = rng.choice(len(labels), settings.epoch_size, p=balance)
         total = 0.0
         for rows in np.array_split(drawn, max(1, settings.epoch_size // settings.batch_size)):
-            images = probe.normalise(pixels[rows])
-            targets = torch.from_numpy(labels[rows]).to(device)
+            images, targets = batch(rows)
             with noise(layers, log_precision, generator):
                 logits = linear(probe.network(torch.cat([images, images])))
             fit = functional.cross_entropy(logits, torch.cat([targets, targets]))
