@@ -17,6 +17,7 @@ TITLES = {
     "twin": "Same classes, new images",
     "mixed": "Mixed classes",
     "attribute": "Same images, new labels",
+    "attribute without expert": "New labels, no expert",
 }
 
 bank = open_page(
@@ -70,7 +71,7 @@ else:
         rows = table[table["kind"] == kind].set_index("rule")["mean"]
         better = [f"*{rule}* ({value:+.0f} %)" for rule, value in rows.items() if value < rows.get(DEFAULT, 0)]
         if better:
-            st.markdown(f"**{words}:** the default rule loses {rows[DEFAULT]:+.0f} %; {', '.join(better)} does better.")
+            st.markdown(f"**{words}:** the default rule loses {rows[DEFAULT]:+.0f} %; {', '.join(better)} did better.")
     with st.expander("What the rules mean, and all numbers"):
         st.markdown("\n".join(f"- **{rule}**: {text}" for rule, text in RULES.items()))
         shown = table[["kind", "rule", "tasks", "optimum", "mean", "low", "high", "verdict"]].rename(

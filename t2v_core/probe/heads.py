@@ -27,8 +27,8 @@ PATIENCE = 60
 CHECK_EVERY = 5
 VALIDATION_SHARE = 0.2
 SHORT_BATCH = 50
-REGULARISATION = 0.05
-"""Weight decay of the embedding's head on standardised features; 0.02 to 0.2 give the same picks."""
+REGULARISATION = 0.2
+"""Weight decay of the embedding's head on standardised features; 0.02 to 0.2 find every twin (benchmarks/heads.py)."""
 
 
 @dataclass(frozen=True)
