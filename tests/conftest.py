@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from t2v_core.bank.bank import Bank
@@ -18,6 +19,10 @@ from t2v_core.probe.probe import Probe, make_probe
 from t2v_core.probe.training import TrainingSettings
 from t2v_core.task.record import DecodedTask
 from t2v_core.task.worlds import WorldTask, synthetic
+
+# A shared machine may be slow at any moment; how long one example takes says nothing about the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 QUICK = TrainingSettings(epochs=1, images_per_epoch=96, batch_size=32, learning_rate=0.02, balanced=True)
 

@@ -12,7 +12,7 @@ from t2v_core.jobs.store import DONE, FAILED, JobStore
 from tests.jobs.test_jobs import _row, wait_for
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["app.py", "pages/1_Task_map.py", "pages/2_Get_an_expert.py", "pages/3_Bank.py"]
+PAGES = ["app.py", *sorted(f"pages/{file.name}" for file in (ROOT / "pages").glob("*.py"))]
 
 
 @pytest.fixture

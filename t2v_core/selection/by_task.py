@@ -38,10 +38,9 @@ def picks(found: Audit, rule: str) -> list[str]:
         return ["the network before fine-tuning"] * len(judged.error)
     chosen = picked(found.meta.candidate_errors, judged.scores)
     tied = chosen.sum(1)
-    first = chosen.argmax(1) if chosen.shape[1] else tied
     return [
         "no expert" if n == 0 else names[e] if n == 1 else f"one of {n} experts at random"
-        for n, e in zip(tied.tolist(), first.tolist(), strict=True)
+        for n, e in zip(tied, chosen.argmax(1), strict=True)
     ]
 
 
@@ -57,7 +56,7 @@ def task_table(found: Audit, rules: Sequence[str]) -> pd.DataFrame:
         <rule>_error, <rule>_increase``; errors and increases in %.
     """
     meta, errors = found.meta, found.meta.candidate_errors
-    first = best_first(errors, errors)[:, 0] if errors.size else np.zeros(len(errors), dtype=np.intp)
+    first = best_first(errors, errors)[:, 0]
     measured = np.isfinite(meta.best)
     columns: dict[str, object] = {
         "task": meta.tasks,

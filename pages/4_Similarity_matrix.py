@@ -1,0 +1,260 @@
+"""Similarity matrix: what clusters are there?"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from pages.common.data import kind_words, task_table
+from pages.common.frame import BANK, EXPERT, open_page
+from pages.common.space import (
+    METRICS,
+    available_metrics,
+    distances,
+    download,
+    map_link,
+    paths_of,
+    records,
+    shown_tasks,
+    toolbar,
+    tree,
+    tree_metric,
+)
+from t2v_core.figures.similarity import LABELS_SHOWN, MOST_TASKS, similarity_matrix
+from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand, cophenetic_correlation
+from t2v_core.space.taxonomy import taxonomic_distance
+
+GROUPS = {
+    "branch of the taxonomy": "level 2",
+    "top of the taxonomy": "level 1",
+    "fine branch": "level 3",
+    "role in this bank": "role",
+    "data set": "origin",
+}
+LEAST, MOST_CLUSTERS, CLUSTERS = 3, 40, 10
+EXAMPLES = 6
+
+
+def words(value: float) -> str:
+    """How strong an agreement between 0 and 1 is."""
+    return "hardly" if value < 0.2 else "partly" if value < 0.5 else "mostly" if value < 0.8 else "closely"
+
+
+def cut_height(clustering: Clustering, clusters: int) -> float | None:
+    """The height between the merge that leaves ``clusters`` and the next; None above the top of the tree."""
+    heights = np.sort(clustering.merges[:, 2])
+    if clusters <= 1:
+        return None
+    below = heights[-clusters] if clusters <= len(heights) else 0.0
+    return float((below + heights[1 - clusters]) / 2)
+
+
+def cluster_table(ids: list[str], labels: NDArray, distance: NDArray, groups: list[str]) -> pd.DataFrame:
+    """One row a cluster, by number: its tasks from the most central on, and what they have in common."""
+    rows, kept = [], st.session_state.setdefault("cluster_names", {})
+    for number in np.unique(labels).tolist():
+        members = np.flatnonzero(labels == number)
+        inner = distance[np.ix_(members, members)]
+        central = members[np.argsort(inner.sum(1), kind="stable")]
+        group, share = Counter(groups[i] for i in members).most_common(1)[0]
+        count = len(members)
+        tasks = [ids[i] for i in central]
+        rows.append(
+            {
+                "cluster": number,
+                "name": kept.get(frozenset(tasks), f"{group}" if share == count else f"mostly {group}"),
+                "tasks": count,
+                "within": inner.sum() / (count * (count - 1)) if count > 1 else np.nan,
+                "largest group": f"{group} ({share} of {count})",
+                "members": tasks,
+            }
+        )
+    return pd.DataFrame(rows).set_index("cluster")
+
+
+def keep_names(table: pd.DataFrame) -> None:
+    """Keep the names a person gave, by what the clusters hold, so that they outlive another cut."""
+    for row, change in st.session_state["cluster_editor"]["edited_rows"].items():
+        if name := (change.get("name") or "").strip():
+            st.session_state["cluster_names"][frozenset(table["members"].iloc[int(row)])] = name
+
+
+def show_clusters(table: pd.DataFrame, names: dict[str, str]) -> None:
+    """The clusters; names can be changed."""
+    shown = table.assign(examples=[", ".join(names[i] for i in m[:EXAMPLES]) for m in table["members"]])
+    st.data_editor(
+        shown[["name", "tasks", "within", "largest group", "examples"]],
+        key="cluster_editor",
+        placeholder="–",
+        disabled=["cluster", "tasks", "within", "largest group", "examples"],
+        column_config={
+            "cluster": st.column_config.NumberColumn(width="small"),
+            "name": st.column_config.TextColumn("name (edit me)", max_chars=60),
+            "tasks": st.column_config.NumberColumn(width="small"),
+            "within": st.column_config.NumberColumn("mean distance", format="%.3f", help="Between its tasks."),
+            "examples": st.column_config.TextColumn("most central tasks", width="large"),
+        },
+        on_change=keep_names,
+        args=(table,),
+    )
+    st.caption(
+        "Clusters are numbered from left to right. A cluster always comes out, whether or not tasks really fall into "
+        "groups: trust those whose frame is dark inside and pale around."
+    )
+
+
+def choose_cluster(table: pd.DataFrame) -> int | None:
+    """The cluster that is looked at, by the address; None for all tasks."""
+    wanted = st.query_params.get("cluster", "")
+    wanted = int(wanted) if wanted.isdecimal() and int(wanted) in table.index else None
+    if st.session_state.get("zoom") != wanted:
+        st.session_state["zoom"] = wanted
+    return st.selectbox(
+        "Enlarge a cluster",
+        table.index.tolist(),
+        index=None,
+        format_func=lambda c: f"{c}: {table['name'][c]} ({table['tasks'][c]})",
+        placeholder="all tasks",
+        key="zoom",
+        on_change=keep_cluster,
+    )
+
+
+def keep_cluster() -> None:
+    """Put the chosen cluster into the address, so that a link opens the same view."""
+    if st.session_state["zoom"] is None:
+        st.query_params.pop("cluster", None)
+    else:
+        st.query_params["cluster"] = str(st.session_state["zoom"])
+
+
+def say_agreement(clustering: Clustering, ids: list[str], labels: NDArray, colour: str, groups: NDArray) -> None:
+    """How faithful the tree is, and how far clusters and the true groups agree."""
+    own = cophenetic_correlation(clustering, distances(bank, tree_metric(metric)).loc[ids, ids].to_numpy())
+    lines = []
+    if not np.isnan(own):
+        lines.append(
+            f"**The tree keeps the distances {words(own)}** (cophenetic correlation {own:.2f}; 1 would be exactly)."
+        )
+    places = paths_of(bank, None)
+    known = np.array([i in places for i in ids])
+    follow = cophenetic_correlation(clustering, taxonomic_distance([places.get(i, ()) for i in ids]))
+    if not np.isnan(follow):
+        lines.append(
+            f"**The tree follows the taxonomy {words(follow)}** (cophenetic correlation {follow:.2f} over the "
+            f"{known.sum()} tasks with a place in it)."
+        )
+    used = known if GROUPS[colour].startswith("level") else np.ones(len(ids), dtype=bool)
+    if used.sum() >= LEAST and len(set(groups[used])) > 1:
+        rand = adjusted_rand(labels[used], groups[used])
+        lines.append(
+            f"**The {len(set(labels))} clusters and the colour bar ({colour}, {len(set(groups[used]))} groups) agree "
+            f"{words(rand)}** (adjusted Rand index {rand:.2f}; 0 is as by chance, 1 the same)."
+        )
+    st.markdown("\n".join(f"- {line}" for line in lines))
+
+
+bank = open_page(
+    "Similarity matrix",
+    "What clusters are there? Every cell is the distance between two tasks; dark is near.",
+)
+available = available_metrics(bank)
+if not available:
+    st.info("No task is in this bank yet. Embed a folder on the page “Get an expert”, or import a bank.")
+    st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
+    st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
+    st.stop()
+left, middle, right = st.columns(3)
+metric = left.selectbox("Distance", available, format_func=METRICS.get, key="distance", bind="query-params")
+linkage = middle.selectbox(
+    "Linkage",
+    list(LINKAGES),
+    key="linkage",
+    bind="query-params",
+    help="\n".join(f"- **{name}**: {text}" for name, text in LINKAGES.items()),
+)
+colour = right.selectbox("Colour bar", list(GROUPS), key="colour", bind="query-params")
+every_kind = sorted({task.kind for task in records(bank).values()})
+kinds = st.multiselect(
+    "Kinds of tasks", every_kind, default=every_kind, format_func=kind_words, key="kinds", bind="query-params"
+)
+ids = shown_tasks(bank, metric, kinds)
+if len(ids) < LEAST:
+    st.info(f"{len(ids)} task{'' if len(ids) == 1 else 's'} to show; clusters need {LEAST} or more.")
+    st.stop()
+if len(ids) > MOST_TASKS:
+    st.info(
+        f"{len(ids):,} tasks are more than a browser can draw as a matrix; choose kinds with {MOST_TASKS:,} or fewer."
+    )
+    st.stop()
+tasks = task_table(bank).set_index("id").loc[ids]
+names, groups = tasks["name"].to_dict(), tasks[GROUPS[colour]].tolist()
+clustering = tree(bank, metric, linkage, ids)
+left, right = st.columns(2)
+with left:
+    wanted = st.slider(
+        "Clusters", 2, min(MOST_CLUSTERS, len(ids)), min(CLUSTERS, len(ids)), key="clusters", bind="query-params"
+    )
+labels = clustering.cut(clusters=wanted)
+table = cluster_table(ids, labels, distances(bank, tree_metric(metric)).loc[ids, ids].to_numpy(), groups)
+with right:
+    chosen = choose_cluster(table)
+drawn = distances(bank, metric).loc[ids, ids]
+order = clustering.leaves
+figure = similarity_matrix(
+    drawn,
+    order,
+    [names[i] for i in ids],
+    groups,
+    brackets=clustering.lines(),
+    clusters=labels,
+    cut=cut_height(clustering, wanted),
+    asymmetric=metric == "asymmetric",
+)
+if chosen is not None:
+    inside = np.flatnonzero(labels[order] == chosen)
+    low, high = inside[0] - 0.5, inside[-1] + 0.5
+    figure.update_layout(xaxis={"range": [low, high]}, yaxis={"range": [high, low]})
+named = len(ids) if chosen is None else len(inside)
+if named <= LABELS_SHOWN:
+    figure.update_layout(xaxis={"dtick": 1}, yaxis={"dtick": 1})
+st.plotly_chart(
+    figure,
+    key="matrix",
+    config=toolbar("similarity-matrix", zoom=True),
+    alt="Distances between all tasks, ordered by hierarchical clustering",
+)
+st.caption(
+    "White frames are the clusters; the tree above shows at which distance they join, its dashed line where it was "
+    "cut. Scroll or drag to enlarge until every name can be read; double-click to go back. Low joins can be trusted; "
+    "joins near the top would change with a few other tasks. "
+    + (
+        "Rows are the task to be solved, columns the task an expert comes from: a dark column is a source that is near "
+        "to many. Order and clusters stem from the symmetric distance."
+        if metric == "asymmetric"
+        else ""
+    )
+)
+say_agreement(clustering, ids, labels, colour, np.array(groups))
+st.subheader("Clusters")
+show_clusters(table, names)
+if chosen is not None:
+    row = table.loc[chosen]
+    st.markdown(f"**Cluster {chosen}, {row['name']}:** {', '.join(names[i] for i in row['members'])}")
+    map_link(row["members"][::-1], "See it on the Task map")
+else:
+    st.caption("Choose one under “Enlarge a cluster” to see all its tasks and to open it on the Task map.")
+with st.container(horizontal=True):
+    members = pd.DataFrame({"task": ids, "name": list(names.values()), "cluster": labels, "group": groups})
+    download(
+        "Download the clusters as CSV",
+        members.assign(**{"cluster name": table["name"].loc[labels].to_numpy()}).iloc[order],
+        "clusters",
+    )
+    if st.toggle("Prepare the matrix as CSV", key="prepare"):
+        ordered = [ids[i] for i in order]
+        download("Download the matrix as CSV", drawn.loc[ordered, ordered].rename_axis("task"), "distances", index=True)

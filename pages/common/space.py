@@ -1,0 +1,205 @@
+"""What the pages "Taxonomy" and "Similarity matrix" draw, read once per change of the bank. Shared: read only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from pages.common.data import UPLOAD, task_table
+from pages.common.frame import MAP
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import TaskRecord
+from t2v_core.selection.meta_task import GENERIC
+from t2v_core.space.agreement import Agreement, Curve, agreement, neighbour_curve
+from t2v_core.space.clustering import Clustering
+from t2v_core.space.kept import kept_clustering
+from t2v_core.space.matrix import task_distances
+from t2v_core.space.taxonomy import Path, Taxonomy, own_paths, taxonomic_distance
+from t2v_core.space.taxonomy_files import read_taxonomy
+
+METRICS = {
+    "symmetric": "Task2Vec, symmetric",
+    "domain": "domain (images only)",
+    "asymmetric": "Task2Vec, asymmetric",
+}
+
+NO_PLACE = {"mixed", "attribute", "attribute-source"}
+"""Kinds whose path groups labels: a mixture of branches or a property has no one place among things."""
+
+LINKED = 300
+"""More ids do not fit into an address."""
+
+
+def toolbar(name: str, zoom: bool = False) -> dict:
+    """Plotly's toolbar, which saves the picture as ``name.svg``."""
+    return {
+        "displaylogo": False,
+        "scrollZoom": zoom,
+        "toImageButtonOptions": {"format": "svg", "filename": name},
+    }
+
+
+def download(label: str, table: pd.DataFrame, name: str, index: bool = False) -> None:
+    """A button that gives a table as CSV."""
+    st.download_button(label, table.to_csv(index=index), f"{name}.csv", "text/csv", on_click="ignore")
+
+
+def map_link(tasks: Sequence[str], label: str) -> None:
+    """A link to some tasks on the Task map; the last is the one it opens where it can show one only."""
+    chosen = list(tasks) if len(tasks) <= LINKED else [tasks[-1]]
+    st.page_link(MAP, label=label, icon=":material/scatter_plot:", query_params={"task": chosen})
+
+
+# ---- distances -----------------------------------------------------------------------------------------
+
+
+def distances(bank: Bank, metric: str) -> pd.DataFrame:
+    """Distances by one of ``METRICS`` between all tasks that have them, by task id; rows are targets."""
+    return _distances(bank, metric, bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner="Measuring distances …", max_entries=6)
+def _distances(_bank: Bank, metric: str, location: str, version: int) -> pd.DataFrame:
+    found = task_distances(_bank, metric)
+    # An embedding that is missing or wholly zero has no distance to any other.
+    known = (np.isfinite(found.to_numpy()).sum(1) > 1) | (len(found) == 1)
+    return found if known.all() else found.loc[known, known]
+
+
+def available_metrics(bank: Bank) -> list[str]:
+    """Those of ``METRICS`` the bank has embeddings for."""
+    return [metric for metric in METRICS if len(distances(bank, metric))]
+
+
+def records(bank: Bank) -> dict[str, TaskRecord]:
+    """The tasks by id."""
+    return _records(bank, bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _records(_bank: Bank, location: str, version: int) -> dict[str, TaskRecord]:
+    return {task.id: task for task in _bank.tasks()}
+
+
+# ---- taxonomy ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Tasks with a place in a taxonomy.
+
+    Attributes:
+        key: identifies all that this was made from.
+        ids: of the tasks.
+        paths: the places of each.
+        distance: ``[n, n]`` D_tax.
+        depth: greatest taxonomic distance.
+        levels: a name for each level, from coarse to fine.
+        without: tasks of these kinds that have no place.
+    """
+
+    key: tuple
+    ids: list[str]
+    paths: list[tuple[Path, ...]]
+    distance: NDArray[np.float32]
+    depth: int
+    levels: tuple[str, ...]
+    without: int
+
+
+@st.cache_resource(show_spinner="Reading the taxonomy …", max_entries=8)
+def own_taxonomy(content: bytes) -> Taxonomy:
+    """The taxonomy in a person's file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return read_taxonomy(content)
+
+
+def paths_of(bank: Bank, content: bytes | None) -> dict[str, tuple[Path, ...]]:
+    """The places of the tasks that have any: in a person's taxonomy, or without one in the bank's."""
+    find = own_taxonomy(content).paths if content is not None else own_paths
+    return {i: paths for i, task in records(bank).items() if (paths := find(task))}
+
+
+def placed(bank: Bank, kinds: Sequence[str], metrics: Sequence[str], content: bytes | None) -> Placed:
+    """The tasks of some kinds that have a place and a distance by each of some metrics."""
+    return _placed(bank, tuple(kinds), tuple(metrics), content, bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner="Holding tasks against the taxonomy …", max_entries=16)
+def _placed(_bank: Bank, kinds: tuple, metrics: tuple, content: bytes | None, location: str, version: int) -> Placed:
+    places, tasks = paths_of(_bank, content), records(_bank)
+    measured = [set(distances(_bank, metric).index) for metric in metrics]
+    wanted = [i for i, task in tasks.items() if task.kind in kinds and all(i in ids for ids in measured)]
+    ids = [i for i in wanted if i in places]
+    paths = [places[i] for i in ids]
+    depth = max((len(path) for found in paths for path in found), default=0)
+    named = own_taxonomy(content).levels if content is not None else ()
+    levels = named if len(named) == depth else tuple(f"level {i + 1}" for i in range(depth))
+    key = (kinds, metrics, content, location, version)
+    return Placed(key, ids, paths, taxonomic_distance(paths), depth, levels, len(wanted) - len(ids))
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A metric held against a taxonomy."""
+
+    distance: pd.DataFrame
+    curve: Curve
+    agreement: Agreement
+
+
+def held(bank: Bank, found: Placed, metric: str) -> Held:
+    """How far a metric follows the taxonomy, over three placed tasks or more."""
+    return _held(bank, found, metric, found.key)
+
+
+@st.cache_resource(show_spinner="Comparing with the taxonomy …", max_entries=32)
+def _held(_bank: Bank, _found: Placed, metric: str, key: tuple) -> Held:
+    distance = distances(_bank, metric).loc[_found.ids, _found.ids]
+    return Held(distance, neighbour_curve(distance.to_numpy(), _found.distance), agreement(distance, _found.distance))
+
+
+def norm_table(bank: Bank) -> pd.DataFrame:
+    """One row a task with an embedding, by id: ``name, group, norm, error, images``; NaN for errors not measured."""
+    tasks = task_table(bank).set_index("id")
+    tasks = tasks[tasks["norm"].notna()]
+    errors = bank.errors()
+    generic = errors[GENERIC] if GENERIC in errors else pd.Series(dtype=float)
+    return tasks[["name", "role", "norm", "images"]].rename(columns={"role": "group"}).assign(error=generic)
+
+
+# ---- clusters ------------------------------------------------------------------------------------------
+
+
+def shown_tasks(bank: Bank, metric: str, kinds: Sequence[str]) -> list[str]:
+    """Ids of the tasks of some kinds with distances by a metric and by the one its tree is built from."""
+    tasks, known = records(bank), distances(bank, tree_metric(metric)).index
+    return [i for i in distances(bank, metric).index.intersection(known) if tasks[i].kind in kinds]
+
+
+def tree_metric(metric: str) -> str:
+    """Clusters need a distance that is the same both ways."""
+    return "symmetric" if metric == "asymmetric" else metric
+
+
+def tree(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> Clustering:
+    """The clustering of some tasks by a metric."""
+    return _tree(bank, tree_metric(metric), linkage, tuple(ids), bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner="Clustering …", max_entries=8)
+def _tree(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> Clustering:
+    return kept_clustering(_bank, distances(_bank, metric).loc[list(ids), list(ids)], linkage)
+
+
+def default_kinds(kinds: Sequence[str]) -> list[str]:
+    """Kinds whose tasks have one place among things; all where none has."""
+    return [k for k in kinds if k not in NO_PLACE and k != UPLOAD] or list(kinds)

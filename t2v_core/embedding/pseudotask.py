@@ -1,0 +1,178 @@
+"""PseudoTask (WLF section 5): Task2Vec of unlabelled images, the probe's own classifier in place of labels.
+
+The soft predictions Theta(x) of the probe's original classifier stand for the labels; a new head is fitted to
+them and F taken as ever. The embedding tells which images a task has, not what is asked of them: two tasks over the
+same images are one and the same to it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings, _embedding
+from t2v_core.errors import InputError
+from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
+from t2v_core.fisher.sums import ChunkSums
+from t2v_core.fisher.variational import variational_fisher
+from t2v_core.probe.heads import Head
+from t2v_core.probe.probe import Probe
+from t2v_core.probe.soft_heads import fit_regularised_soft_head, fit_two_soft_epochs
+from t2v_core.probe.training import augment
+from t2v_core.task.record import DecodedTask, Progress
+
+PSEUDOTASK = "pseudotask"
+
+
+@dataclass(frozen=True)
+class PseudoTaskSettings(Task2VecSettings):
+    """Options of the embedding: those of Task2Vec, and what the teacher says.
+
+    Attributes:
+        labels: ``"soft"``, the teacher's distribution; or ``"hard"``, all of it on its most probable class, which
+            WLF 7.5 found far worse.
+    """
+
+    labels: Literal["soft", "hard"] = "soft"
+
+
+ALGORITHM_1 = PseudoTaskSettings(weight_decay=None, estimator="variational")
+"""WLF's own: a head of two epochs, then ten of the variational loss on augmented images."""
+
+
+def embed_pseudotask(
+    decoded: DecodedTask,
+    probe: Probe,
+    settings: PseudoTaskSettings | None = None,
+    *,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> Embedding:
+    """Embed a task without reading its labels: teacher, head, Fisher diagonal of the probe's filters.
+
+    Args:
+        decoded: the task; its held-out images are not used, its labels never.
+        probe: the frozen network, with its classifier.
+        settings: options. With ``"variational"`` the images are randomly shifted and mirrored and the teacher asked
+            anew for each.
+        batch_size: images a pass.
+        progress: called with stages "features" and "Fisher".
+
+    Returns:
+        The embedding. Its facts say how soft the teacher is here: ``softness``, the mean entropy of Theta over
+        log K (0 sure, 1 no idea); ``confidence``, the mean of its largest probability; ``classes_predicted``, how
+        many classes are the most probable of some image; and ``agreement`` of the head with it.
+
+    Raises:
+        InputError: the probe has no classifier, or the images or hard labels are all the same.
+    """
+    settings = settings or PseudoTaskSettings()
+    name, pixels = decoded.task.name, decoded.pixels[~decoded.task.held_out]
+    teacher = _teacher(probe)
+    begin = time.perf_counter()
+    if len(pixels) < 2:
+        raise InputError(f"{name!r} has fewer than two images; PseudoTask compares images, so add some")
+    z = probe.features(pixels, progress=progress)
+    if float(z.std(0).max()) == 0:
+        raise InputError(f"all images of {name!r} look the same to the probe; there is nothing to embed")
+    theta = torch.softmax(teacher.logits(z), 1)
+    facts = softness(theta)
+    if settings.labels == "hard" and facts["classes_predicted"] == 1:
+        raise InputError(f"the probe's classifier puts all images of {name!r} into one class; use soft labels")
+    if settings.weight_decay is None:
+        head = fit_two_soft_epochs(z, _labels(theta, settings), settings.seed)
+    else:
+        head = fit_regularised_soft_head(z, _labels(theta, settings), settings.weight_decay)
+    facts["agreement"] = head.validation_accuracy
+    if settings.estimator == "variational":
+        found = _variational(probe, teacher, head, pixels, settings, facts, progress)
+    else:
+        diagonal = DiagonalSettings(
+            estimator=settings.estimator,
+            draws=-(-settings.total_draws // len(pixels)),
+            chunks=settings.chunks,
+            tolerance=settings.tolerance,
+            seed=settings.seed,
+            batch_size=batch_size,
+        )
+        found = fisher_diagonal(probe, head, pixels, _no_labels(pixels), diagonal, progress)
+    return _embedding(found, PSEUDOTASK, settings.record(), time.perf_counter() - begin, facts, probe)
+
+
+def softness(theta: Tensor) -> dict[str, object]:
+    """How sure a classifier is of its images.
+
+    Args:
+        theta: ``[N, K]`` probabilities.
+
+    Returns:
+        ``softness``, ``confidence`` and ``classes_predicted``, see ``embed_pseudotask``.
+    """
+    entropy = torch.special.entr(theta.double()).sum(1).mean()
+    return {
+        "softness": float(entropy) / math.log(theta.shape[1]),
+        "confidence": float(theta.max(1).values.mean()),
+        "classes_predicted": len(theta.argmax(1).unique()),
+    }
+
+
+def _teacher(probe: Probe) -> Head:
+    """The probe's original classifier as a head on its features."""
+    classifier = probe.classifier
+    if classifier is None or classifier.out_features < 2:
+        raise InputError(
+            f"{probe.info.title} comes without a classifier of its own, which PseudoTask needs as its teacher; choose "
+            "another probe, or the domain embedding"
+        )
+    weight = classifier.weight.detach().float().cpu().numpy()
+    bias = np.zeros(len(weight), np.float32)
+    if classifier.bias is not None:
+        bias = classifier.bias.detach().float().cpu().numpy()
+    return Head(weight, bias, 0.0, 0, 0)
+
+
+def _labels(theta: Tensor, settings: PseudoTaskSettings) -> Tensor:
+    """The soft or hard pseudo-labels ``[N, K]`` behind the teacher's probabilities."""
+    if settings.labels == "soft":
+        return theta
+    return functional.one_hot(theta.argmax(1), theta.shape[1]).to(theta.dtype)
+
+
+def _no_labels(pixels: np.ndarray) -> np.ndarray:
+    """One class for all images: nothing to balance."""
+    return np.zeros(len(pixels), dtype=np.int64)
+
+
+def _variational(
+    probe: Probe,
+    teacher: Head,
+    head: Head,
+    pixels: np.ndarray,
+    settings: PseudoTaskSettings,
+    facts: dict[str, object],
+    progress: Progress | None,
+) -> ChunkSums:
+    """The variational estimate as a single chunk: it is one optimisation over all images."""
+    few = np.random.default_rng([settings.seed, 3]).permutation(len(pixels))[:START_IMAGES]
+    start = fisher_diagonal(probe, head, pixels[few], _no_labels(few), DiagonalSettings(seed=settings.seed)).mean
+    generator = torch.Generator().manual_seed(settings.seed)
+
+    @torch.no_grad()
+    def batch(rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        images = probe.normalise(pixels[rows])
+        images = augment(images, padding=images.shape[-1] // 8, flip=True, generator=generator)
+        return images, _labels(torch.softmax(teacher.logits(probe.network(images).float()), 1), settings)
+
+    found = variational_fisher(
+        probe, head, pixels, _no_labels(pixels), start, settings.variational, settings.seed, progress, batch=batch
+    )
+    facts["loss"] = found.loss.tolist()
+    return ChunkSums(found.fisher[None], np.ones(1), len(pixels))

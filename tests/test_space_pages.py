@@ -1,0 +1,169 @@
+"""The pages Taxonomy and Similarity matrix: from any bank, by their controls, and from a link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import DOMAIN, TASK2VEC
+
+ROOT = Path(__file__).parents[1]
+TAXONOMY, SIMILARITY = "pages/4_Taxonomy.py", "pages/4_Similarity_matrix.py"
+VIEWS = ["Nearest tasks", "Level by level", "Where they disagree", "Norm, error and size"]
+
+
+@pytest.fixture
+def open_page(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+    def open_(page: str, bank: Path, **query) -> AppTest:
+        monkeypatch.setenv("T2V_BANK", str(bank))
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(page)
+        for key, value in query.items():
+            app.query_params[key] = value
+        return app.run()
+
+    return open_
+
+
+@pytest.fixture
+def one_task_bank(bank, tmp_path) -> Path:
+    place = tmp_path / "one"
+    small, info = Bank(place), next(iter(bank.probes().values()))
+    task = bank.tasks()[0]
+    found = [bank.embeddings(method)[task.id] for method in (TASK2VEC, DOMAIN)]
+    small.save_task(task, bank.image_sets()[task.image_set], found, info)
+    return place
+
+
+def text(app: AppTest) -> str:
+    parts = [*app.markdown, *app.info, *app.error, *app.subheader, *app.title, *app.caption]
+    return "\n".join(str(part.value) for part in parts)
+
+
+@pytest.mark.parametrize("page", [TAXONOMY, SIMILARITY])
+def test_an_empty_bank_says_where_to_go(open_page, tmp_path, monkeypatch, page):
+    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    app = open_page(page, tmp_path / "empty")
+    assert not app.exception
+    assert not app.error
+    assert "No task is in this bank yet" in app.info[0].value
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_one_task_cannot_be_held_against_anything(open_page, one_task_bank, view):
+    app = open_page(TAXONOMY, one_task_bank, view=view)
+    assert not app.exception
+    assert not app.error
+    if view != VIEWS[-1]:
+        assert "1 task has both a place in the taxonomy" in app.info[-1].value
+
+
+def test_one_task_is_no_cluster(open_page, one_task_bank):
+    app = open_page(SIMILARITY, one_task_bank)
+    assert not app.exception
+    assert app.info[-1].value == "1 task to show; clusters need 3 or more."
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_draws_and_says_what_it_shows(open_page, bank_path, view):
+    app = open_page(TAXONOMY, bank_path, view=view)
+    assert not app.exception
+    assert not app.error
+    assert app.segmented_control(key="view").value == view
+    charts = {VIEWS[0]: 1, VIEWS[1]: 1, VIEWS[2]: 0, VIEWS[3]: 2}[view]
+    assert len(app.get("plotly_chart")) == charts
+    assert app.caption
+
+
+def test_a_link_restores_settings_and_the_pair_looked_at(open_page, bank_path):
+    tasks = [t.id for t in Bank(bank_path).tasks()[:2]]
+    app = open_page(TAXONOMY, bank_path, view=VIEWS[2], distances=["Task2Vec, asymmetric"], look=tasks)
+    assert not app.exception
+    assert app.multiselect(key="distances").value == ["asymmetric"]
+    names = {t.id: t.name for t in Bank(bank_path).tasks()}
+    assert f"{names[tasks[0]]} and {names[tasks[1]]}" in [s.value for s in app.subheader]
+
+
+def test_a_link_to_what_is_not_there_is_passed_over(open_page, bank_path):
+    for query in ({"view": "no view"}, {"view": VIEWS[2], "look": ["nobody"]}, {"distances": ["none"]}):
+        app = open_page(TAXONOMY, bank_path, **query)
+        assert not app.exception
+        assert not app.error
+    app = open_page(SIMILARITY, bank_path, cluster="99", linkage="ward", clusters="many")
+    assert not app.exception
+    assert not app.error
+
+
+def test_choosing_nothing_leaves_a_hint(open_page, bank_path):
+    app = open_page(TAXONOMY, bank_path)
+    app.multiselect(key="distances").set_value([]).run()
+    assert "Choose at least one kind" in app.info[0].value
+    app = open_page(SIMILARITY, bank_path)
+    app.multiselect(key="kinds").set_value([]).run()
+    assert "0 tasks to show" in app.info[0].value
+
+
+def own(open_page, bank_path, content: str) -> AppTest:
+    app = open_page(TAXONOMY, bank_path)
+    app.segmented_control(key="taxonomy").set_value("Your own").run()
+    assert "Labels are names of tasks or of classes" in app.info[0].value
+    app.file_uploader(key="taxonomy_file").set_value(("mine.csv", content.encode(), "text/csv")).run()
+    assert not app.exception
+    return app
+
+
+def test_an_own_taxonomy_replaces_the_banks(open_page, bank_path):
+    names = [t.name for t in Bank(bank_path).tasks()]
+    rows = [f"{name},{'left' if i % 2 else 'right'}" for i, name in enumerate(names[:6])]
+    app = own(open_page, bank_path, "label,side\n" + "\n".join(rows))
+    assert not app.error
+    assert "1: nothing in common" in text(app)
+    assert "6 tasks take part" in text(app)
+    app = own(open_page, bank_path, "label,side\nno such task,left\n")
+    assert "None of the bank's tasks" in app.info[0].value
+
+
+@pytest.mark.parametrize("content", ["label,side\ncats\n", "((a,b),c", ""])
+def test_a_bad_taxonomy_is_one_sentence(open_page, bank_path, content):
+    app = own(open_page, bank_path, content)
+    assert len(app.error) == 1
+    assert app.error[0].value.endswith(".")
+    assert "axonomy" in app.error[0].value or "Newick" in app.error[0].value
+
+
+@pytest.mark.parametrize("metric", ["Task2Vec, symmetric", "domain (images only)", "Task2Vec, asymmetric"])
+def test_a_link_restores_the_matrix(open_page, bank_path, metric):
+    app = open_page(SIMILARITY, bank_path, distance=metric, linkage="average", clusters="3", cluster="2")
+    assert not app.exception
+    assert not app.error
+    assert app.selectbox(key="linkage").value == "average"
+    assert app.slider(key="clusters").value == 3
+    assert app.selectbox(key="zoom").value == 2
+    table = app.get("arrow_data_frame")[0] if app.get("arrow_data_frame") else app.dataframe[0]
+    assert table.value["tasks"].sum() == 8
+    assert "**Cluster 2," in text(app)
+    assert ("Rows are the task to be solved" in text(app)) == ("asymmetric" in metric)
+
+
+def test_zooming_changes_the_address(open_page, bank_path):
+    app = open_page(SIMILARITY, bank_path)
+    app.selectbox(key="zoom").set_value(1).run()
+    assert app.query_params["cluster"] in ("1", ["1"])
+    app.slider(key="clusters").set_value(2).run()
+    assert not app.exception
+    assert "The 2 clusters and the colour bar" in text(app)
+
+
+def test_names_stay_with_what_a_cluster_holds(open_page, bank_path):
+    app = open_page(SIMILARITY, bank_path, clusters="3")
+    before = app.dataframe[0].value
+    app.session_state["cluster_names"] = {frozenset(t.id for t in Bank(bank_path).tasks()): "all of them"}
+    assert before["name"].notna().all()
+    app.run()
+    assert isinstance(app.dataframe[0].value, pd.DataFrame)
+    assert "all of them" not in app.dataframe[0].value["name"].tolist()
