@@ -85,7 +85,7 @@ def keep_names(table: pd.DataFrame) -> None:
 
 def show_clusters(table: pd.DataFrame, names: dict[str, str]) -> None:
     """The clusters; names can be changed."""
-    shown = table.assign(examples=[", ".join(names[i] for i in m[:EXAMPLES]) for m in table["members"]])
+    shown = table.assign(examples=[" · ".join(names[i] for i in m[:EXAMPLES]) for m in table["members"]])
     st.data_editor(
         shown[["name", "tasks", "within", "largest group", "examples"]],
         key="cluster_editor",
@@ -105,31 +105,6 @@ def show_clusters(table: pd.DataFrame, names: dict[str, str]) -> None:
         "Clusters are numbered from left to right. A cluster always comes out, whether or not tasks really fall into "
         "groups: trust those whose frame is dark inside and pale around."
     )
-
-
-def choose_cluster(table: pd.DataFrame) -> int | None:
-    """The cluster that is looked at, by the address; None for all tasks."""
-    wanted = st.query_params.get("cluster", "")
-    wanted = int(wanted) if wanted.isdecimal() and int(wanted) in table.index else None
-    if st.session_state.get("zoom") != wanted:
-        st.session_state["zoom"] = wanted
-    return st.selectbox(
-        "Enlarge a cluster",
-        table.index.tolist(),
-        index=None,
-        format_func=lambda c: f"{c}: {table['name'][c]} ({table['tasks'][c]})",
-        placeholder="all tasks",
-        key="zoom",
-        on_change=keep_cluster,
-    )
-
-
-def keep_cluster() -> None:
-    """Put the chosen cluster into the address, so that a link opens the same view."""
-    if st.session_state["zoom"] is None:
-        st.query_params.pop("cluster", None)
-    else:
-        st.query_params["cluster"] = str(st.session_state["zoom"])
 
 
 def say_agreement(clustering: Clustering, ids: list[str], labels: NDArray, colour: str, groups: NDArray) -> None:
@@ -168,16 +143,20 @@ if not available:
     st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
     st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
-left, middle, right = st.columns(3)
-metric = left.selectbox("Distance", available, format_func=METRICS.get, key="distance", bind="query-params")
-linkage = middle.selectbox(
+controls = st.container(horizontal=True)
+metric = controls.selectbox(
+    "Distance", available, format_func=METRICS.get, key="distance", width=230, bind="query-params"
+)
+linkage = controls.selectbox(
     "Linkage",
     list(LINKAGES),
+    width=230,
     key="linkage",
     bind="query-params",
     help="\n".join(f"- **{name}**: {text}" for name, text in LINKAGES.items()),
 )
-colour = right.selectbox("Colour bar", list(GROUPS), key="colour", bind="query-params")
+colour = controls.selectbox("Colour bar", list(GROUPS), key="colour", width=230, bind="query-params")
+edges = controls.selectbox("Names at the edges", ["shown", "hidden"], key="names", width=230, bind="query-params")
 every_kind = sorted({task.kind for task in records(bank).values()})
 kinds = st.multiselect(
     "Kinds of tasks", every_kind, default=every_kind, format_func=kind_words, key="kinds", bind="query-params"
@@ -202,7 +181,16 @@ with left:
 labels = clustering.cut(clusters=wanted)
 table = cluster_table(ids, labels, distances(bank, tree_metric(metric)).loc[ids, ids].to_numpy(), groups)
 with right:
-    chosen = choose_cluster(table)
+    # Numbers alone: an option whose words change, as names do, would lose the choice.
+    chosen = st.selectbox(
+        "Enlarge a cluster",
+        table.index.tolist(),
+        index=None,
+        placeholder="all tasks",
+        key="cluster",
+        bind="query-params",
+        help="Clusters are numbered from left to right, as in the table below.",
+    )
 drawn = distances(bank, metric).loc[ids, ids]
 order = clustering.leaves
 figure = similarity_matrix(
@@ -222,6 +210,8 @@ if chosen is not None:
 named = len(ids) if chosen is None else len(inside)
 if named <= LABELS_SHOWN:
     figure.update_layout(xaxis={"dtick": 1}, yaxis={"dtick": 1})
+if edges == "hidden":
+    figure.update_layout(xaxis={"showticklabels": False}, yaxis={"showticklabels": False})
 st.plotly_chart(
     figure,
     key="matrix",
@@ -230,7 +220,8 @@ st.plotly_chart(
 )
 st.caption(
     "White frames are the clusters; the tree above shows at which distance they join, its dashed line where it was "
-    "cut. Scroll or drag to enlarge until every name can be read; double-click to go back. Low joins can be trusted; "
+    "cut. Scroll or drag to enlarge until every name can be read; double-click to go back. Where "
+    "the window is narrow, hide the names and point at cells instead. Low joins can be trusted; "
     "joins near the top would change with a few other tasks. "
     + (
         "Rows are the task to be solved, columns the task an expert comes from: a dark column is a source that is near "
@@ -244,7 +235,7 @@ st.subheader("Clusters")
 show_clusters(table, names)
 if chosen is not None:
     row = table.loc[chosen]
-    st.markdown(f"**Cluster {chosen}, {row['name']}:** {', '.join(names[i] for i in row['members'])}")
+    st.markdown(f"**Cluster {chosen}, {row['name']}:** {' · '.join(names[i] for i in row['members'])}")
     map_link(row["members"][::-1], "See it on the Task map")
 else:
     st.caption("Choose one under “Enlarge a cluster” to see all its tasks and to open it on the Task map.")

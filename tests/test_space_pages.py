@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -143,27 +143,38 @@ def test_a_link_restores_the_matrix(open_page, bank_path, metric):
     assert not app.error
     assert app.selectbox(key="linkage").value == "average"
     assert app.slider(key="clusters").value == 3
-    assert app.selectbox(key="zoom").value == 2
-    table = app.get("arrow_data_frame")[0] if app.get("arrow_data_frame") else app.dataframe[0]
-    assert table.value["tasks"].sum() == 8
+    assert app.selectbox(key="cluster").value == 2
+    assert app.dataframe[0].value["tasks"].sum() == 8
     assert "**Cluster 2," in text(app)
     assert ("Rows are the task to be solved" in text(app)) == ("asymmetric" in metric)
 
 
-def test_zooming_changes_the_address(open_page, bank_path):
+def test_a_cluster_is_enlarged_until_it_is_gone(open_page, bank_path):
     app = open_page(SIMILARITY, bank_path)
-    app.selectbox(key="zoom").set_value(1).run()
-    assert app.query_params["cluster"] in ("1", ["1"])
-    app.slider(key="clusters").set_value(2).run()
+    app.selectbox(key="cluster").set_value(1).run()
+    assert "**Cluster 1," in text(app)
+    app.selectbox(key="cluster").set_value(8).run()
+    app.slider(key="clusters").set_value(2).run()  # there is no eighth any more
     assert not app.exception
+    assert app.selectbox(key="cluster").value is None
     assert "The 2 clusters and the colour bar" in text(app)
 
 
 def test_names_stay_with_what_a_cluster_holds(open_page, bank_path):
-    app = open_page(SIMILARITY, bank_path, clusters="3")
-    before = app.dataframe[0].value
-    app.session_state["cluster_names"] = {frozenset(t.id for t in Bank(bank_path).tasks()): "all of them"}
-    assert before["name"].notna().all()
+    app = open_page(SIMILARITY, bank_path, clusters="3", cluster="2")
+    ids = {t.name: t.id for t in Bank(bank_path).tasks()}
+    (held,) = [m.value.split(":** ")[1] for m in app.markdown if m.value.startswith("**Cluster 2,")]
+    app.session_state["cluster_names"] = {frozenset(ids[name] for name in held.split(" · ")): "my find"}
     app.run()
-    assert isinstance(app.dataframe[0].value, pd.DataFrame)
-    assert "all of them" not in app.dataframe[0].value["name"].tolist()
+    assert app.dataframe[0].value["name"].tolist().count("my find") == 1
+    assert app.dataframe[0].value["name"][2] == "my find"
+    assert "**Cluster 2, my find:**" in text(app)
+    app.slider(key="clusters").set_value(8).run()  # every task by itself
+    assert ("my find" in app.dataframe[0].value["name"].tolist()) == (" · " not in held)
+
+
+def test_names_at_the_edges_can_be_hidden(open_page, bank_path):
+    for query, visible in (({}, True), ({"names": "hidden"}, False)):
+        app = open_page(SIMILARITY, bank_path, **query)
+        layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
+        assert layout["xaxis"].get("showticklabels", True) == visible

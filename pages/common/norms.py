@@ -1,0 +1,107 @@
+"""The view of the page "Taxonomy" that holds the norm of the embedding against error and size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.common.space import download, norm_table, toolbar
+from t2v_core.bank.bank import Bank
+from t2v_core.figures.norms import norm_against_error, norm_against_images
+from t2v_core.space.correlation import RankCorrelation, rank_correlation
+
+
+def show_norms(bank: Bank) -> None:
+    """The norm against error and against size."""
+    tasks = norm_table(bank)
+    st.markdown("##### Norm against error")
+    if tasks["error"].notna().any():
+        st.plotly_chart(
+            norm_against_error(tasks),
+            key="norm_error",
+            config=toolbar("norm-against-error"),
+            alt="Norm of every task's embedding against the error of the generic expert",
+        )
+        found = rank_correlation(tasks["norm"].to_numpy(), tasks["error"].to_numpy())
+        within = within_kinds(tasks, "error")
+        st.markdown(
+            f"The Task2Vec paper (Fig. 2, right) finds that the norm rises with the error: hard tasks lie far from the "
+            f"origin. **Here, {grows(found, 'the norm', 'the error')}.** {verdict(found, within)}"
+        )
+        st.caption(
+            "A point is a task; the error is that of a head on the network before fine-tuning. Tasks of different "
+            "kinds differ in their number of classes and images, which moves both axes: trust what holds within a "
+            "kind. Click a kind in the legend to hide it."
+        )
+        show_within(within)
+    else:
+        st.info("The bank holds no errors of a generic expert, so the norm cannot be held against them.")
+    st.markdown("##### Norm against the number of images")
+    st.plotly_chart(
+        norm_against_images(tasks),
+        key="norm_images",
+        config=toolbar("norm-against-images"),
+        alt="Norm of every task's embedding against its number of training images",
+    )
+    found = rank_correlation(tasks["images"].to_numpy(float), tasks["norm"].to_numpy())
+    within = within_kinds(tasks, "images")
+    st.markdown(
+        "The paper (supplement, Fig. 2) finds that one and the same task gets a larger norm with more images. "
+        f"**Across the tasks here, {grows(found, 'the norm', 'the number of images')}.** {verdict(found, within)}"
+    )
+    st.caption(
+        "A point is a task. Tasks here differ in more than their size, so this picture cannot prove or refute the "
+        "paper's claim, which grows one task at a time."
+    )
+    show_within(within)
+    download("Download norms, errors and images as CSV", tasks.rename_axis("task"), "norms", index=True)
+
+
+def within_kinds(tasks: pd.DataFrame, other: str) -> pd.DataFrame:
+    """Rank correlation of the norm within each kind that has enough tasks: ``kind, tasks, ρ, from, to``."""
+    found = {
+        kind: rank_correlation(t["norm"].to_numpy(), t[other].to_numpy(float)) for kind, t in tasks.groupby("group")
+    }
+    rows = [(kind, f.tasks, f.rho, f.low, f.high) for kind, f in found.items() if not np.isnan(f.rho)]
+    return pd.DataFrame(rows, columns=["kind", "tasks", "ρ", "from", "to"])
+
+
+def verdict(found: RankCorrelation, within: pd.DataFrame) -> str:
+    """How all tasks together, and single kinds of tasks, stand to a claimed rise."""
+    up, down = int((within["from"] > 0).sum()), int((within["to"] < 0).sum())
+    together = 0 if np.isnan(found.rho) or found.low <= 0 <= found.high else np.sign(found.rho)
+    words = ""
+    if len(within) > 1:
+        words = (
+            f"Within single kinds of tasks it rises in {up}, falls in {down} and is not to be told from chance in "
+            f"{len(within) - up - down} of {len(within)}. "
+        )
+    single = np.sign(up - down) if len(within) > 1 else together
+    if together > 0 and single > 0:
+        return words + "That is in line with the paper."
+    if together <= 0 and single <= 0:
+        return words + "So the paper's finding is not seen in this bank."
+    return words + "All tasks together and single kinds do not agree, so this bank neither confirms nor refutes it."
+
+
+def show_within(within: pd.DataFrame) -> None:
+    """The numbers behind a verdict."""
+    if len(within) > 1:
+        with st.expander("Within each kind of task"):
+            numbers = {c: st.column_config.NumberColumn(format="%+.2f") for c in ("ρ", "from", "to")}
+            st.dataframe(within, hide_index=True, column_config=numbers)
+
+
+def interval(found: RankCorrelation) -> str:
+    """A correlation as people read it."""
+    return f"ρ = {found.rho:+.2f}, 95 %: {found.low:+.2f} to {found.high:+.2f}, {found.tasks} tasks"
+
+
+def grows(found: RankCorrelation, norm: str, other: str) -> str:
+    """What a rank correlation with the norm means."""
+    if np.isnan(found.rho):
+        return f"too few tasks to say how {norm} and {other} go together"
+    if found.low <= 0 <= found.high:
+        return f"no relation between {norm} and {other} can be told from chance ({interval(found)})"
+    return f"{norm} {'rises' if found.rho > 0 else 'falls'} with {other} ({interval(found)})"
