@@ -62,6 +62,10 @@ class TangentSettings:
             raise ValueError(f"need a network, a batch, a dimension and batches of at least 4 images, got {self}")
 
 
+KEPT = TangentSettings(architecture="small", networks=16, dimension=256)
+"""What a bank keeps of its experts' tasks, so that a new task is compared after a few seconds of its own gradients."""
+
+
 @dataclass(frozen=True)
 class _Source:
     """A task's training images: ``rows [N]`` of its pixels, and their labels ``[N]``."""
