@@ -114,7 +114,10 @@ def _points(part: pd.DataFrame, name: str, chosen: frozenset[str], marker: dict)
 
 def _scale(values: pd.Series, title: str, size: int) -> dict:
     bar = {"title": {"text": title}, "orientation": "h", "thickness": 10, "y": -0.02, "yanchor": "top", "len": 0.7}
-    return {"color": values, "colorscale": SCALE, "showscale": True, "colorbar": bar, "size": size, "opacity": 0.9}
+    # A few outliers must not take the colours from all others.
+    low, high = values.quantile([0.02, 0.98])
+    colours = {"color": values, "cmin": low, "cmax": high, "colorscale": SCALE, "showscale": True, "colorbar": bar}
+    return colours | {"size": size, "opacity": 0.9}
 
 
 def _lines(places: pd.DataFrame, task: str, others: Collection[str]) -> go.Scatter:
