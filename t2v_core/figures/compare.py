@@ -7,9 +7,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE, as_text
 
 ROW = 22
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon")
+"""Tasks are told apart without colour, too."""
 
 
 def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
@@ -24,7 +27,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
         rows=1,
         shared_yaxes=True,
         horizontal_spacing=0.04,
-        subplot_titles=["part of the distance", f"{b} uses it more  ←  →  {a} uses it more"],
+        subplot_titles=["part of the distance", f"{as_text(b)} uses it more  ←  →  {as_text(a)} uses it more"],
     )
     figure.add_trace(
         go.Bar(
@@ -105,8 +108,8 @@ def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> 
         )
     )
     figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
-    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title=f"Fisher information for {a}")
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=f"for {b}")
+    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title=f"Fisher information for {as_text(a)}")
+    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=f"for {as_text(b)}")
     return figure
 
 
@@ -120,7 +123,7 @@ def pair_distances(pairs: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=rows["distance"],
-            y=rows["a"] + " – " + rows["b"],
+            y=(rows["a"] + " – " + rows["b"]).map(as_text),
             mode="markers",
             marker={"size": 11, "color": ACCENT},
             error_x={
@@ -137,4 +140,36 @@ def pair_distances(pairs: pd.DataFrame) -> go.Figure:
     )
     figure.update_layout(template=TEMPLATE, height=90 + 2 * ROW * len(rows), showlegend=False)
     figure.update_xaxes(title="distance between the tasks")
+    return figure
+
+
+def errors_side_by_side(errors: pd.DataFrame) -> go.Figure:
+    """Test errors of several tasks under the same experts, a row an expert and a mark a task.
+
+    Args:
+        errors: in %, by names of experts (the first on top) and of tasks; NaN where an expert is no candidate.
+    """
+    rows = errors[::-1]
+    labels = [as_text(name) for name in rows.index]
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=rows[task],
+                y=labels,
+                name=as_text(task),
+                mode="markers",
+                marker={"size": 11, "color": PALETTE[i % len(PALETTE)], "symbol": SYMBOLS[i % len(SYMBOLS)]},
+                hovertemplate="<b>%{y}</b><br>error %{x:.1f} %",
+            )
+            for i, task in enumerate(rows)
+        ]
+    )
+    figure.update_layout(
+        template=TEMPLATE,
+        height=130 + ROW * len(rows),
+        showlegend=True,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    figure.update_xaxes(title="test error, %", rangemode="tozero")
+    figure.update_yaxes(showgrid=True, tickmode="linear")
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Sequence
 
@@ -56,3 +57,8 @@ def group_colours(groups: Sequence[str]) -> dict[str, str]:
     names = sorted({g for g in groups if g != OTHER})
     colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
     return colours | ({OTHER: OTHER_COLOUR} if OTHER in groups else {})
+
+
+def as_text(name: str) -> str:
+    """A name as Plotly shows it letter by letter: otherwise it takes some HTML in it, as in ``<b>name``, for markup."""
+    return html.escape(name, quote=False)
