@@ -72,7 +72,11 @@ def show_facts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     shown = facts.copy()
     for column, form in FORMATS.items():
         shown[column] = [form(value) if pd.notna(value) else "–" for value in facts[column]]
-    st.dataframe(shown.rename(index=names, columns=WORDS).T, height="content")
+    st.dataframe(
+        shown.rename(index=names, columns=WORDS).T,
+        height="content",
+        column_config={"_index": st.column_config.Column(width=190)},
+    )
     st.caption(
         "Norm: the size of the Fisher embedding; harder tasks, and tasks with more images, tend to have larger ones. "
         "Error of the embedding: how much it would change with other images of the task. "
@@ -97,13 +101,13 @@ def show_layers(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
         layer_contributions(found.layers, names[a], names[b]),
         key="layers",
         config=toolbar("layers"),
-        alt="Each layer's part of the distance, and which of the two tasks uses it more",
+        alt="Each layer's part of the distance, and for which of the two tasks it matters more",
     )
     certain = found.filters["difference"].abs() > 2 * found.filters["error"]
     st.caption(
         "Left: the layers' parts of the distance, which add up to 100 %; layers of many filters have more to add. "
-        "Right: the layer's summed values, as (first − second) / (first + second), with twice their standard error; "
-        "a bar that crosses 0 cannot be told from no difference."
+        f"Right: the layer's summed values, as ({left} − {right}) / ({left} + {right}), with twice their standard "
+        "error; a bar that crosses 0 cannot be told from no difference."
     )
     st.markdown(
         f"##### Filters\n{certain.sum():,} of {len(certain):,} filters differ by more than twice their standard error; "
@@ -111,14 +115,14 @@ def show_layers(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     )
     ranked = found.filters.assign(share=100 * found.filters["contribution"] / max(found.distance, 1e-12))
     ranked = ranked.sort_values("contribution", ascending=False, kind="stable")
-    picture, listing = st.columns([1.3, 1])
-    picture.plotly_chart(
+    row = st.container(horizontal=True)  # side by side, or one below the other where the window is narrow
+    row.container(width=520).plotly_chart(
         filter_scatter(found.filters, names[a], names[b]),
         key="filters",
         config=toolbar("filters", zoom=True),
         alt="Fisher value of every filter for one task against the other",
     )
-    listing.dataframe(
+    row.container(width=440).dataframe(
         ranked[["layer", "filter", "share", "difference", "error"]].head(FILTERS_SHOWN),
         hide_index=True,
         height=520,
@@ -127,10 +131,10 @@ def show_layers(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
             "filter": st.column_config.NumberColumn(width=55),
             "share": st.column_config.NumberColumn("part %", format="%.2f", width=65, help="Of the distance."),
             "difference": st.column_config.NumberColumn(
-                format="%+.2f", width=85, help=f"1: only {names[a]} uses it; −1: only {names[b]} does."
+                format="%+.2f", width=85, help=f"1: it matters to {left} alone; −1: to {right} alone."
             ),
             "error": st.column_config.NumberColumn(
-                "±", format="%.2f", width=55, help="Standard error of the difference."
+                "±", format="%.3f", width=60, help="Standard error of the difference."
             ),
         },
     )

@@ -7,16 +7,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE, as_text
+from t2v_core.figures.theme import ACCENT, ORDERED, OTHER_COLOUR, PALETTE, TEMPLATE, as_text
 
 ROW = 22
+
+LABEL = 32
+"""Letters of a name in a title."""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon")
 """Tasks are told apart without colour, too."""
 
 
 def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
-    """Each layer's part of the distance, and which task uses the layer more, with twice the standard error.
+    """Each layer's part of the distance, and for which task the layer matters more, with twice the standard error.
 
     Args:
         layers: ``layer, filters, share, difference, error``, in network order (first on top).
@@ -27,7 +30,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
         rows=1,
         shared_yaxes=True,
         horizontal_spacing=0.04,
-        subplot_titles=["part of the distance", f"{as_text(b)} uses it more  ←  →  {as_text(a)} uses it more"],
+        subplot_titles=["part of the distance", f"← more for {_short(b)}<br>more for {_short(a)} →"],
     )
     figure.add_trace(
         go.Bar(
@@ -54,7 +57,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
         col=2,
     )
     figure.add_vline(x=0, line={"color": OTHER_COLOUR, "width": 1}, row=1, col=2)
-    figure.update_layout(template=TEMPLATE, height=110 + ROW * len(layers), showlegend=False, margin={"t": 40})
+    figure.update_layout(template=TEMPLATE, height=130 + ROW * len(layers), showlegend=False, margin={"t": 60})
     figure.update_xaxes(ticksuffix=" %", row=1, col=1)
     figure.update_yaxes(autorange="reversed", tickmode="linear", tickfont={"size": 12})
     figure.update_annotations(font={"size": 14})
@@ -62,7 +65,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
 
 
 def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> go.Figure:
-    """The Fisher value of every filter for one task against the other's, from early layers (dark) to late ones.
+    """The Fisher value of every filter for one task against the other's; early layers are blue, late ones orange.
 
     Args:
         filters: ``layer, filter, a, b, contribution, difference, error``, in network order.
@@ -84,7 +87,7 @@ def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> 
                 "size": 5,
                 "opacity": 0.7,
                 "color": layers.astype(np.int16),
-                "colorscale": "Viridis",
+                "colorscale": ORDERED,
                 "colorbar": {
                     "title": {"text": "layer"},
                     "thickness": 12,
@@ -173,3 +176,8 @@ def errors_side_by_side(errors: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="test error, %", rangemode="tozero")
     figure.update_yaxes(showgrid=True, tickmode="linear")
     return figure
+
+
+def _short(name: str) -> str:
+    """A name that fits above a panel on a narrow screen."""
+    return as_text(name if len(name) <= LABEL else name[: LABEL - 1] + "…")

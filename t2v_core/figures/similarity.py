@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import TEMPLATE, group_colours, top_groups
+from t2v_core.figures.theme import LINE, TEMPLATE, group_colours, top_groups
 
 SCALE = "Cividis"
 """Made for colour-blind readers; dark is near."""
@@ -23,8 +23,6 @@ MOST_TASKS = 1600
 
 MOST_FLOATS = 1000
 """With more tasks, distances go as whole ten-thousandths in two bytes: 1,500 tasks then take 6 MB instead of 12."""
-
-LINE = "#7A7F85"
 
 
 def similarity_matrix(
