@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.bundled import SPEC, SmallResNetFeatures, load_bundled
 from t2v_core.probe.network import SmallResNet
 from t2v_core.probe.probe import Probe, make_probe
@@ -23,6 +26,8 @@ from t2v_core.task.worlds import WorldTask, synthetic
 # A shared machine may be slow at any moment; how long one example takes says nothing about the code.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+ROOT = Path(__file__).parents[1]
 
 QUICK = TrainingSettings(epochs=1, images_per_epoch=96, batch_size=32, learning_rate=0.02, balanced=True)
 
@@ -101,3 +106,37 @@ def zip_folder(root: Path, target: Path) -> Path:
 def shapes_folder(tmp_path, shapes) -> Path:
     """A folder of 5 x 12 shape images."""
     return write_folder(tmp_path / "shapes", shapes, 12)
+
+
+@pytest.fixture
+def open_page(monkeypatch) -> Callable[..., AppTest]:
+    """Opens a page of the app by its file's name, with a bank and an address."""
+    monkeypatch.chdir(ROOT)
+
+    def open_(page: str, bank: Path, **query: str | list[str]) -> AppTest:
+        monkeypatch.setenv("T2V_BANK", str(bank))
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        if page != "app.py":
+            app.switch_page(page)
+        for key, value in query.items():
+            app.query_params[key] = value
+        return app.run()
+
+    return open_
+
+
+@pytest.fixture
+def one_task_bank(bank, tmp_path) -> Path:
+    """A bank that holds the first task of the small bank, and nothing else."""
+    place = tmp_path / "one"
+    small, info = Bank(place), next(iter(bank.probes().values()))
+    task = bank.tasks()[0]
+    found = [bank.embeddings(method)[task.id] for method in (TASK2VEC, DOMAIN)]
+    small.save_task(task, bank.image_sets()[task.image_set], found, info)
+    return place
+
+
+def text(app: AppTest) -> str:
+    """Everything a page says in words."""
+    parts = [*app.markdown, *app.info, *app.error, *app.warning, *app.success, *app.subheader, *app.title, *app.caption]
+    return "\n".join(str(part.value) for part in parts)

@@ -6,36 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from t2v_core.bank.bank import Bank
 from t2v_core.jobs.store import DONE, FAILED, JobStore
+from tests.conftest import text
 from tests.jobs.test_jobs import _row, wait_for
 
 ROOT = Path(__file__).parents[1]
 MAP = "pages/1_Task_map.py"
 PAGES = ["app.py", *sorted(f"pages/{file.name}" for file in (ROOT / "pages").glob("*.py"))]
-
-
-@pytest.fixture
-def open_page(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-    def open_(page: str, bank: Path, **query: str) -> AppTest:
-        monkeypatch.setenv("T2V_BANK", str(bank))
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-        if page != "app.py":
-            app.switch_page(page)
-        for key, value in query.items():
-            app.query_params[key] = value
-        return app.run()
-
-    return open_
-
-
-def text(app: AppTest) -> str:
-    parts = [*app.markdown, *app.info, *app.error, *app.warning, *app.success, *app.subheader, *app.title, *app.caption]
-    return "\n".join(str(p.value) for p in parts)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.record import DOMAIN, TASK2VEC
+from tests.conftest import text
 
-ROOT = Path(__file__).parents[1]
 TAXONOMY, SIMILARITY = "pages/4_Taxonomy.py", "pages/4_Similarity_matrix.py"
 VIEWS = ["Nearest tasks", "Level by level", "Where they disagree", "Norm, error and size"]
-
-
-@pytest.fixture
-def open_page(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-    def open_(page: str, bank: Path, **query) -> AppTest:
-        monkeypatch.setenv("T2V_BANK", str(bank))
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(page)
-        for key, value in query.items():
-            app.query_params[key] = value
-        return app.run()
-
-    return open_
-
-
-@pytest.fixture
-def one_task_bank(bank, tmp_path) -> Path:
-    place = tmp_path / "one"
-    small, info = Bank(place), next(iter(bank.probes().values()))
-    task = bank.tasks()[0]
-    found = [bank.embeddings(method)[task.id] for method in (TASK2VEC, DOMAIN)]
-    small.save_task(task, bank.image_sets()[task.image_set], found, info)
-    return place
-
-
-def text(app: AppTest) -> str:
-    parts = [*app.markdown, *app.info, *app.error, *app.subheader, *app.title, *app.caption]
-    return "\n".join(str(part.value) for part in parts)
 
 
 @pytest.mark.parametrize("page", [TAXONOMY, SIMILARITY])

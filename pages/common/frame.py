@@ -20,11 +20,13 @@ STYLE = """
 START, MAP, EXPERT, BANK = "app.py", "pages/1_Task_map.py", "pages/2_Get_an_expert.py", "pages/3_Bank.py"
 TAXONOMY, SIMILARITY = "pages/4_Taxonomy.py", "pages/4_Similarity_matrix.py"
 SELECTION, METHODS = "pages/5_Expert_selection.py", "pages/6_Methods.py"
+COMPARE = "pages/5_Compare.py"
 PAGES = {
     START: ("Home", ":material/home:"),
     MAP: ("Task map", ":material/scatter_plot:"),
     TAXONOMY: ("Taxonomy", ":material/account_tree:"),
     SIMILARITY: ("Similarity matrix", ":material/grid_on:"),
+    COMPARE: ("Compare", ":material/compare:"),
     SELECTION: ("Expert selection", ":material/rule:"),
     EXPERT: ("Get an expert", ":material/model_training:"),
     METHODS: ("Methods", ":material/science:"),

@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from t2v_core.figures.theme import OTHER_COLOUR, TEMPLATE
-from t2v_core.figures.violins import LINE, SHADE, styles
+from t2v_core.figures.theme import OTHER_COLOUR, SHADE, SHADE_LINE, TEMPLATE
+from t2v_core.figures.violins import styles
 
 
 def candidates(
@@ -32,7 +32,7 @@ def candidates(
             y=table["error"],
             name="candidates",
             mode="markers",
-            marker={"size": 7, "color": LINE},
+            marker={"size": 7, "color": SHADE_LINE},
             text=table["expert"],
             hovertemplate="<b>%{text}</b><br>error %{y:.1f} %<br>" + what + " %{x:.4g}<extra></extra>",
         ),
@@ -57,7 +57,7 @@ def candidates(
         go.Violin(
             y=table["error"],
             points=False,
-            line={"color": LINE, "width": 1},
+            line={"color": SHADE_LINE, "width": 1},
             fillcolor=SHADE,
             spanmode="hard",
             hoverinfo="skip",

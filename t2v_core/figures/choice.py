@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, PALETTE, TEMPLATE
 
 RULE_COLOURS = {
     "chance": OTHER_COLOUR,
     "generic": OTHER_COLOUR,
-    "static": "#5F6368",
+    "static": LINE,
     "domain": PALETTE[1],
     "symmetric": PALETTE[0],
     "asymmetric": PALETTE[2],
@@ -72,7 +72,7 @@ def fitted_chart(rows: Sequence[dict], generic: dict | None) -> go.Figure:
     if generic:
         figure.add_vline(
             x=100 * generic["accuracy"],
-            line={"color": "#5F6368", "dash": "dash"},
+            line={"color": LINE, "dash": "dash"},
             annotation={"text": f"generic {generic['accuracy']:.1%}", "yanchor": "bottom", "font": {"size": 13}},
             annotation_position="top",
         )
@@ -106,11 +106,11 @@ def audit_chart(audit: pd.DataFrame, titles: dict[str, str]) -> go.Figure:
                 x=part["mean"],
                 y=part["rule"],
                 orientation="h",
-                marker={"color": colours},
+                marker={"color": colours, "opacity": 0.6},  # the interval shows in front
                 error_x={
                     "array": part["high"] - part["mean"],
                     "arrayminus": part["mean"] - part["low"],
-                    "color": "#3C4043",
+                    "color": LINE,
                     "thickness": 1.5,
                 },
                 hovertemplate="%{y}: +%{x:.1f} %<extra></extra>",

@@ -7,13 +7,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, ORDERED, OTHER_COLOUR, PALETTE, TEMPLATE, as_text
 
 ROW = 22
 
+LABEL = 32
+"""Letters of a name in a title."""
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon")
+"""Tasks are told apart without colour, too."""
+
 
 def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
-    """Each layer's part of the distance, and which task uses the layer more, with twice the standard error.
+    """Each layer's part of the distance, and for which task the layer matters more, with twice the standard error.
 
     Args:
         layers: ``layer, filters, share, difference, error``, in network order (first on top).
@@ -24,7 +30,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
         rows=1,
         shared_yaxes=True,
         horizontal_spacing=0.04,
-        subplot_titles=["part of the distance", f"{b} uses it more  ←  →  {a} uses it more"],
+        subplot_titles=["part of the distance", f"← more for {_short(b)}<br>more for {_short(a)} →"],
     )
     figure.add_trace(
         go.Bar(
@@ -51,7 +57,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
         col=2,
     )
     figure.add_vline(x=0, line={"color": OTHER_COLOUR, "width": 1}, row=1, col=2)
-    figure.update_layout(template=TEMPLATE, height=110 + ROW * len(layers), showlegend=False, margin={"t": 40})
+    figure.update_layout(template=TEMPLATE, height=130 + ROW * len(layers), showlegend=False, margin={"t": 60})
     figure.update_xaxes(ticksuffix=" %", row=1, col=1)
     figure.update_yaxes(autorange="reversed", tickmode="linear", tickfont={"size": 12})
     figure.update_annotations(font={"size": 14})
@@ -59,7 +65,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
 
 
 def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> go.Figure:
-    """The Fisher value of every filter for one task against the other's, from early layers (dark) to late ones.
+    """The Fisher value of every filter for one task against the other's; early layers are blue, late ones orange.
 
     Args:
         filters: ``layer, filter, a, b, contribution, difference, error``, in network order.
@@ -81,7 +87,7 @@ def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> 
                 "size": 5,
                 "opacity": 0.7,
                 "color": layers.astype(np.int16),
-                "colorscale": "Viridis",
+                "colorscale": ORDERED,
                 "colorbar": {
                     "title": {"text": "layer"},
                     "thickness": 12,
@@ -105,8 +111,8 @@ def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> 
         )
     )
     figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
-    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title=f"Fisher information for {a}")
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=f"for {b}")
+    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title=f"Fisher information for {as_text(a)}")
+    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=f"for {as_text(b)}")
     return figure
 
 
@@ -120,7 +126,7 @@ def pair_distances(pairs: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=rows["distance"],
-            y=rows["a"] + " – " + rows["b"],
+            y=(rows["a"] + " – " + rows["b"]).map(as_text),
             mode="markers",
             marker={"size": 11, "color": ACCENT},
             error_x={
@@ -138,3 +144,40 @@ def pair_distances(pairs: pd.DataFrame) -> go.Figure:
     figure.update_layout(template=TEMPLATE, height=90 + 2 * ROW * len(rows), showlegend=False)
     figure.update_xaxes(title="distance between the tasks")
     return figure
+
+
+def errors_side_by_side(errors: pd.DataFrame) -> go.Figure:
+    """Test errors of several tasks under the same experts, a row an expert and a mark a task.
+
+    Args:
+        errors: in %, by names of experts (the first on top) and of tasks; NaN where an expert is no candidate.
+    """
+    rows = errors[::-1]
+    labels = [as_text(name) for name in rows.index]
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=rows[task],
+                y=labels,
+                name=as_text(task),
+                mode="markers",
+                marker={"size": 11, "color": PALETTE[i % len(PALETTE)], "symbol": SYMBOLS[i % len(SYMBOLS)]},
+                hovertemplate="<b>%{y}</b><br>error %{x:.1f} %",
+            )
+            for i, task in enumerate(rows)
+        ]
+    )
+    figure.update_layout(
+        template=TEMPLATE,
+        height=130 + ROW * len(rows),
+        showlegend=True,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    figure.update_xaxes(title="test error, %", rangemode="tozero")
+    figure.update_yaxes(showgrid=True, tickmode="linear")
+    return figure
+
+
+def _short(name: str) -> str:
+    """A name that fits above a panel on a narrow screen."""
+    return as_text(name if len(name) <= LABEL else name[: LABEL - 1] + "…")

@@ -19,8 +19,8 @@ MOST_NAMES = 24
 
 FRAMES = {"picked, not the best": PALETTE[3], "best, not picked": PALETTE[0], "picked, and the best": PALETTE[2]}
 
-SCALE = [[0, "#E4E7EB"], [1, "#2B2F36"]]
-"""Light is near. Grey, so that frames stand out; never white, so that empty cells do."""
+SCALE = [[0, "#E4E7EB"], [1, "#5A6069"]]
+"""Light is near. Grey, so that frames stand out; never white or black, so that empty cells do on any page."""
 
 
 def error_matrix(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from t2v_core.figures.theme import TEMPLATE, group_colours, top_groups
+from t2v_core.figures.theme import LINE, TEMPLATE, group_colours, top_groups
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 """Groups are told apart without colour, too."""
@@ -62,7 +62,7 @@ def _scatter(tasks: pd.DataFrame, x: str, y: str, selected: Collection[str], hei
                     "color": colour,
                     "symbol": SYMBOLS[i % len(SYMBOLS)],
                     "opacity": 0.8,
-                    "line": {"width": 0.5, "color": "white"},
+                    "line": {"width": 0.5, "color": LINE},
                 },
                 selectedpoints=[n for n, task in enumerate(part.index) if task in chosen] if chosen else None,
                 customdata=[[task] for task in part.index],

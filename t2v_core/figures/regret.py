@@ -7,11 +7,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from t2v_core.figures.choice import RULE_COLOURS
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, TEMPLATE
+from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, TEMPLATE
 from t2v_core.figures.violins import styles
 
 ROW = 30
-ZERO = "#5F6368"
 
 
 def regret_intervals(rows: pd.DataFrame) -> go.Figure:
@@ -50,7 +49,7 @@ def regret_intervals(rows: pd.DataFrame) -> go.Figure:
             row=1,
             col=column,
         )
-        figure.add_vline(x=0, line={"color": ZERO, "width": 1, "dash": "dot"}, row=1, col=column)
+        figure.add_vline(x=0, line={"color": LINE, "width": 1, "dash": "dot"}, row=1, col=column)
     figure.update_layout(template=TEMPLATE, height=90 + ROW * len(rows), showlegend=False, margin={"t": 40})
     figure.update_xaxes(title="% above the best error", row=1, col=1)
     figure.update_xaxes(title="percentage points", row=1, col=2)

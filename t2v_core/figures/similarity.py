@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
+from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
 
 SCALE = "Cividis"
 """Made for colour-blind readers; dark is near."""
@@ -26,8 +26,6 @@ MOST_FLOATS = 1000
 
 MOST_BETWEEN = 400
 """With more tasks, places between two tasks keep their number: silencing ten for each would send too much."""
-
-LINE = "#7A7F85"
 
 
 def similarity_matrix(

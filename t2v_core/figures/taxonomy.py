@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, PALETTE, TEMPLATE
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 """Told apart without colour, beside the palette."""
@@ -57,9 +57,7 @@ def neighbour_curves(curves: Mapping[str, Any], height: int = 480) -> go.Figure:
         first = next(iter(curves.values()))
         reference = {"mode": "lines", "hovertemplate": "%{y:.2f}"}
         figure.add_trace(
-            go.Scatter(
-                x=first.k, y=first.ideal, name="ideal: the taxonomy itself", line={"color": "#5F6368"}, **reference
-            )
+            go.Scatter(x=first.k, y=first.ideal, name="ideal: the taxonomy itself", line={"color": LINE}, **reference)
         )
         figure.add_trace(
             go.Scatter(

@@ -1,7 +1,11 @@
-"""One look for every figure: colours that colour-blind people can tell apart, one template."""
+"""One look for every figure: colours that colour-blind people can tell apart, on a light page and on a dark one.
+
+Backgrounds are transparent and no text has a colour of its own, so that the page's theme gives both.
+"""
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,7 +19,7 @@ PALETTE = (
     "#CC79A7",
     "#56B4E9",
     "#B2A200",
-    "#7F3C8D",
+    "#9A55AD",
     "#4B6A53",
     "#A05A2C",
 )
@@ -25,7 +29,15 @@ OTHER = "other"
 OTHER_COLOUR = "#9AA0A6"
 UPLOAD_COLOUR = "#D7263D"
 ACCENT = PALETTE[0]
+LINE = "#7A7F85"
+"""Of axes, references and intervals: as far from white as from black."""
+
 GRID = "rgba(128,128,128,0.18)"
+SHADE, SHADE_LINE = "rgba(64,150,220,0.35)", "rgba(40,130,200,0.75)"
+"""A distribution in the background, and its outline."""
+
+ORDERED = ((0.0, PALETTE[0]), (0.5, OTHER_COLOUR), (1.0, PALETTE[1]))
+"""From low to high: neither end is near white or black."""
 
 TEMPLATE = go.layout.Template(
     layout={
@@ -56,3 +68,8 @@ def group_colours(groups: Sequence[str]) -> dict[str, str]:
     names = sorted({g for g in groups if g != OTHER})
     colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
     return colours | ({OTHER: OTHER_COLOUR} if OTHER in groups else {})
+
+
+def as_text(name: str) -> str:
+    """A name as Plotly shows it letter by letter: otherwise it takes some HTML in it, as in ``<b>name``, for markup."""
+    return html.escape(name, quote=False)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from t2v_core.figures.choice import RULE_COLOURS
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, SHADE, SHADE_LINE, TEMPLATE
 
 BEST = "best possible"
 """Name of the mark at the lowest error there is."""
@@ -38,9 +38,6 @@ WIDEST = 40
 
 MOST_POINTS = 3000
 """With more errors only their distribution is drawn."""
-
-SHADE = "rgba(0,114,178,0.22)"
-LINE = "rgba(0,114,178,0.55)"
 
 
 def violins(
@@ -130,8 +127,8 @@ def _violins(ids: Sequence[str], names: Sequence[str], errors: NDArray, experts:
             points="all" if pointed else False,
             pointpos=0,
             jitter=0.35,
-            marker={"size": 3, "color": LINE},
-            line={"color": LINE, "width": 1},
+            marker={"size": 3, "color": SHADE_LINE},
+            line={"color": SHADE_LINE, "width": 1},
             fillcolor=SHADE,
             spanmode="hard",
             scalemode="width",
@@ -171,7 +168,7 @@ def _bars(names: Sequence[str], errors: NDArray) -> list[go.Scatter]:
             name="all experts: median",
             legendgroup="all experts",
             mode="markers",
-            marker={"symbol": "line-ew-open", "size": 5, "color": LINE, "line": {"width": 2}},
+            marker={"symbol": "line-ew-open", "size": 5, "color": SHADE_LINE, "line": {"width": 2}},
             text=names,
             customdata=np.column_stack([low, lower, upper, high]),
             hovertemplate="<b>%{text}</b><br>errors %{customdata[0]:.1f} to %{customdata[3]:.1f} %, "

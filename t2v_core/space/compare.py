@@ -9,14 +9,34 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sqlalchemy import select
 
-from t2v_core.embedding.record import Embedding
+from t2v_core.bank import schema
+from t2v_core.bank.bank import Bank, embedding_from_row
+from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.errors import InputError
 from t2v_core.space.distances import check_comparable, symmetric, symmetric_rounds
 
 FloatArray = NDArray[np.float64]
 
 ROUNDS = 200
+
+
+def task_embeddings(bank: Bank, tasks: Sequence[str], weights_hash: str) -> dict[str, Embedding]:
+    """The Fisher embeddings of some tasks with their chunks, in the order asked for; tasks that have none are left out.
+
+    Args:
+        bank: the bank; nothing is read of its other tasks.
+        tasks: ids.
+        weights_hash: of the probe.
+    """
+    table = schema.embedding
+    query = select(table).where(
+        table.c.method == TASK2VEC, table.c.weights_hash == weights_hash, table.c.task_id.in_(list(tasks))
+    )
+    with bank.engine.connect() as connection:
+        found = {row["task_id"]: embedding_from_row(dict(row)) for row in connection.execute(query).mappings()}
+    return {task: found[task] for task in tasks if task in found}
 
 
 @dataclass(frozen=True)
@@ -131,11 +151,52 @@ def shared_neighbours(distance: pd.DataFrame, tasks: Sequence[str], k: int = 10)
         One row a neighbour, by its id: ``of`` (how many of the tasks it is near to), ``mean`` (its mean distance to
         them all), and one column a task with its distance. Shared by most comes first, then the nearest.
     """
-    others = distance.loc[list(tasks), distance.columns.difference(list(tasks), sort=False)]
-    near = others.rank(axis=1, method="first") <= k
+    others, near = _nearest(distance, tasks, k)
     found = others.T.assign(of=near.sum(0), mean=others.mean(0))
     found = found[found["of"] >= 2].sort_values(["of", "mean"], ascending=[False, True], kind="stable")
     return found[["of", "mean", *tasks]]
+
+
+def own_neighbours(distance: pd.DataFrame, tasks: Sequence[str], k: int = 10) -> dict[str, pd.Series]:
+    """For each of some tasks, its distances to those of its k nearest that are not among the k nearest of another.
+
+    Args as for ``shared_neighbours``. The nearest comes first.
+    """
+    others, near = _nearest(distance, tasks, k)
+    alone = near.sum(0) == 1
+    return {task: others.loc[task, near.loc[task] & alone].sort_values(kind="stable") for task in tasks}
+
+
+def _nearest(distance: pd.DataFrame, tasks: Sequence[str], k: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Distances of some tasks to all others, and which of these are among the k nearest of each."""
+    others = distance.loc[list(tasks), distance.columns.difference(list(tasks), sort=False)]
+    return others, others.rank(axis=1, method="first") <= k
+
+
+def notable_pairs(distance: pd.DataFrame, groups: Sequence[str], task: str | None = None) -> dict[str, tuple[str, str]]:
+    """Pairs worth a look, of all tasks or with a given one; only those that exist.
+
+    Args:
+        distance: by task id.
+        groups: the true group of each task, in the same order.
+        task: id of a task that must be one of each pair.
+
+    Returns:
+        ``"nearest"``; ``"across"``, the nearest of two groups; ``"within"``, the farthest of one group.
+    """
+    values, ids = distance.to_numpy(), distance.index
+    codes = pd.factorize(np.asarray(groups))[0]
+    found: dict[str, tuple[float, int, int]] = {}
+    for i in range(len(ids)) if task is None else [ids.get_loc(task)]:
+        row = np.where(np.isfinite(values[i]), values[i], np.inf)
+        row[i] = np.inf
+        same = codes == codes[i]
+        farthest = np.where(same & np.isfinite(row), -row, np.inf)
+        for what, cost in (("nearest", row), ("across", np.where(same, np.inf, row)), ("within", farthest)):
+            j = int(cost.argmin())
+            if cost[j] < found.get(what, (np.inf,))[0]:
+                found[what] = (float(cost[j]), i, j)
+    return {what: (ids[i], ids[j]) for what, (_, i, j) in found.items()}
 
 
 def _relative(x: NDArray, y: NDArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from t2v_core.figures.compare import filter_scatter, layer_contributions, pair_distances
+from t2v_core.figures.compare import errors_side_by_side, filter_scatter, layer_contributions, pair_distances
 
 LAYERS = pd.DataFrame(
     {
@@ -55,3 +55,12 @@ def test_the_nearest_pair_comes_last_which_is_on_top():
     assert list(points.y) == ["x – z", "x – y"]
     np.testing.assert_allclose(points.error_x.arrayminus, [0.1, 0])
     np.testing.assert_allclose(points.error_x.array, [0.05, 0.1])
+
+
+def test_errors_stand_in_the_order_given_and_names_are_no_markup():
+    errors = pd.DataFrame({"<b>x": [1.0, np.nan], "y": [3.0, 4.0]}, index=["<i>first", "second"])
+    one, two = errors_side_by_side(errors).data
+    assert list(one.y) == ["second", "&lt;i&gt;first"]  # the last is on top
+    assert (one.name, two.name) == ("&lt;b&gt;x", "y")
+    np.testing.assert_array_equal(two.x, [4, 3])
+    assert one.marker.symbol != two.marker.symbol

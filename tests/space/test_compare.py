@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from t2v_core.errors import InputError
-from t2v_core.space.compare import compare_pair, distances_with_spread, shared_neighbours
+from t2v_core.space.compare import (
+    compare_pair,
+    distances_with_spread,
+    notable_pairs,
+    own_neighbours,
+    shared_neighbours,
+    task_embeddings,
+)
 from t2v_core.space.distances import symmetric
 from tests.oracles import symmetric_distance
 from tests.space.conftest import INFO, embedding
@@ -115,3 +122,34 @@ def test_shared_neighbours_of_a_line():
     np.testing.assert_allclose(found["mean"], [1.5, 1.5])
     np.testing.assert_allclose(found.loc["b", ["a", "d"]].astype(float), [1, 2])
     assert shared_neighbours(d, ["a", "f"], k=1).empty
+
+
+def line(at: list[float], ids: str) -> pd.DataFrame:
+    """Distances of tasks on a line."""
+    return pd.DataFrame(np.abs(np.subtract.outer(at, at)), index=list(ids), columns=list(ids))
+
+
+def test_own_neighbours_are_those_of_no_other():
+    found = own_neighbours(line([0.0, 1, 2, 3, 4.5, 11], "abcdef"), ["a", "d"], k=2)
+    # Nearest two of a: b, c; of d: c, e.
+    assert found["a"].to_dict() == {"b": 1}
+    assert found["d"].to_dict() == {"e": 1.5}
+
+
+def test_notable_pairs_by_hand():
+    distance = line([0.0, 1, 3, 3.5, 9], "abcde")
+    groups = ["x", "x", "x", "y", "y"]
+    assert notable_pairs(distance, groups) == {"nearest": ("c", "d"), "across": ("c", "d"), "within": ("d", "e")}
+    assert notable_pairs(distance, groups, "a") == {"nearest": ("a", "b"), "across": ("a", "d"), "within": ("a", "c")}
+    assert notable_pairs(distance, ["x"] * 5, "e") == {"nearest": ("e", "d"), "within": ("e", "a")}
+    assert notable_pairs(distance.loc[["a"], ["a"]], ["x"]) == {}
+    distance.loc["a", "b"] = distance.loc["b", "a"] = np.nan  # a missing distance is no small one
+    assert notable_pairs(distance, groups, "a")["nearest"] == ("a", "c")
+
+
+def test_embeddings_are_read_with_their_chunks_in_the_order_asked_for(plain_bank):
+    found = task_embeddings(plain_bank, ["t3", "nobody", "t1"], "w")
+    assert list(found) == ["t3", "t1"]
+    assert found["t3"].chunk_means.shape == (10, 8)
+    np.testing.assert_array_equal(found["t1"].vector, plain_bank.embeddings("task2vec")["t1"].vector)
+    assert task_embeddings(plain_bank, ["t1"], "another probe") == {}
