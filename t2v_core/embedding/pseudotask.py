@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from t2v_core.embedding.by_probe import from_chunks
 from t2v_core.embedding.record import Embedding
-from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings, _embedding
+from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings
 from t2v_core.errors import InputError
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
 from t2v_core.fisher.sums import ChunkSums
@@ -104,7 +105,7 @@ def embed_pseudotask(
             batch_size=batch_size,
         )
         found = fisher_diagonal(probe, head, pixels, _no_labels(pixels), diagonal, progress)
-    return _embedding(found, PSEUDOTASK, settings.record(), time.perf_counter() - begin, facts, probe)
+    return from_chunks(found, PSEUDOTASK, settings.record(), time.perf_counter() - begin, facts, probe)
 
 
 def softness(theta: Tensor) -> dict[str, object]:

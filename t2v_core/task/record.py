@@ -87,6 +87,11 @@ class Task:
         return [names[i] for i in self.index]
 
     @property
+    def labelled(self) -> bool:
+        """Whether the images carry labels."""
+        return self.classes != ("",)
+
+    @property
     def counts(self) -> IntArray:
         """``[K]`` images of each class, both splits together."""
         return np.bincount(self.labels, minlength=len(self.classes))
