@@ -5,7 +5,7 @@ class InputError(ValueError):
     """What the person gave is at fault. The message is one sentence: what is wrong, where, what to do."""
 
 
-class LabelFault(InputError):
+class LabelError(InputError):
     """The labels do not say enough to learn from; methods that read none still serve."""
 
 

@@ -1,4 +1,4 @@
-"""The domain embedding (T2V section 3.2's baseline): the mean feature of a task's images. It reads no labels of its own.
+"""The domain embedding (T2V section 3.2's baseline): the mean feature of a task's images.
 
 It tells which images a task has and is blind to what is asked of them. Of a labelled task every class weighs the same,
 as in its Fisher embedding.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t2v_core.errors import InputError, LabelFault
+from t2v_core.errors import InputError, LabelError
 from t2v_core.task.archives import ArchiveLimits, check_archive
 from t2v_core.task.labels import LabelTable, read_labels
 from t2v_core.task.layout import IMAGE_SUFFIXES, LABEL_FILE, Listing, place_in_classes, tell_apart, wrapping_folder
@@ -71,7 +71,7 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False, lenient:
         lenient: labels that nothing can be learnt from are no fault, for methods that read none.
 
     Raises:
-        LabelFault: there is one class, or a class of one image.
+        LabelError: there is one class, or a class of one image.
         InputError: there is nothing to make a task of, or the archive may be harmful.
     """
     if not path.exists():
@@ -208,15 +208,15 @@ def _task(
     held = np.array(held_out, dtype=bool)
     if len(classes) < 2 and not lenient:
         only = f"one class '{classes[0]}'" if classes else "no labels"
-        raise LabelFault(f"'{name}' has {only}; a task needs at least two: {LAYOUT_HINT}")
+        raise LabelError(f"'{name}' has {only}; a task needs at least two: {LAYOUT_HINT}")
     if len(index) < MIN_IMAGES:
         raise InputError(f"'{name}' has {_images(len(index))}; a task needs at least {MIN_IMAGES}, two of each class")
     fitted = np.bincount(numbers[~held], minlength=len(classes))
     for label, count in () if lenient else zip(classes, fitted, strict=True):
         if count == 0:
-            raise LabelFault(f"class '{label}' of '{name}' has no images to learn from; add at least two")
+            raise LabelError(f"class '{label}' of '{name}' has no images to learn from; add at least two")
         if count == 1:
-            raise LabelFault(f"class '{label}' of '{name}' has 1 image; add at least one more or leave the class out")
+            raise LabelError(f"class '{label}' of '{name}' has 1 image; add at least one more or leave the class out")
     return Task(name, classes, source, index, numbers, held)
 
 

@@ -91,6 +91,10 @@ class Task:
         """Whether the images carry labels."""
         return self.classes != ("",)
 
+    def without_labels(self) -> Task:
+        """The same images, what the labels say of them forgotten."""
+        return replace(self, classes=("",), labels=np.zeros_like(self.labels))
+
     @property
     def counts(self) -> IntArray:
         """``[K]`` images of each class, both splits together."""
