@@ -95,21 +95,22 @@ class Bank:
         record: TaskRecord,
         digests: Iterable[str] | NDArray[np.uint64],
         embeddings: Iterable[Embedding],
-        info: ProbeInfo,
+        info: ProbeInfo | None,
     ) -> None:
         """Write a task with its embeddings, replacing one of the same id.
 
         Args:
             record: the task; ``image_set`` is set here from ``digests``.
             digests: SHA-256 of every training image, or their packed first 64 bits.
-            embeddings: its vectors, all by ``info``'s probe.
-            info: the probe.
+            embeddings: its vectors, by ``info``'s probe or by none.
+            info: the probe; None where all of them come from untrained networks.
         """
         packed = (digests if isinstance(digests, np.ndarray) else pack_digests(list(digests))).astype("<u8").tobytes()
         key = hashlib.sha256(packed).hexdigest()
         row = asdict(record) | {"image_set": key, "created": record.created or time.time()}
         with self._change() as connection:
-            _upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
+            if info is not None:
+                _upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
             _upsert(connection, schema.image_set, {"id": key, "digests": packed})
             _upsert(connection, schema.task, row)
             for embedding in embeddings:

@@ -18,8 +18,8 @@ class TaskRecord:
         name: what a person calls it.
         kind: role in its meta-task (``"large"``, ``"twin"``, ``"mixed"``, ``"attribute"``, ``"upload"``, ...).
         origin: data set it stems from.
-        classes: class names.
-        counts: images a class, both splits.
+        classes: class names; none where the images carry no labels.
+        counts: images a class, both splits; without labels the number of images.
         taxonomy: path from coarse to fine.
         held_out: images kept for testing.
         content_hash: identity of images and labels.

@@ -94,7 +94,7 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
         own = [e for e, owner in zip(embeddings, owners, strict=True) if owner == task.id]
         for hash_ in {e.weights_hash for e in own}:
             bank.save_task(
-                task, arrays[f"set/{task.image_set}"], [e for e in own if e.weights_hash == hash_], probes[hash_]
+                task, arrays[f"set/{task.image_set}"], [e for e in own if e.weights_hash == hash_], probes.get(hash_)
             )
     for expert in experts:
         bank.save_expert(expert)
@@ -111,7 +111,7 @@ def copy_tasks(source: Bank, target: Bank, task_ids: Iterable[str] | None = None
         own = [e for owner, e in embeddings if owner == task.id]
         for hash_ in {e.weights_hash for e in own}:
             found = [e for e in own if e.weights_hash == hash_]
-            target.save_task(task, sets[task.image_set], found, probes[hash_])
+            target.save_task(task, sets[task.image_set], found, probes.get(hash_))
     return copied
 
 
