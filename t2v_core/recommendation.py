@@ -17,7 +17,7 @@ from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.errors import InputError
 from t2v_core.experts.compare import Fitted, compare_experts
 from t2v_core.experts.export import export_expert
-from t2v_core.experts.training import load_expert
+from t2v_core.experts.weights import load_expert
 from t2v_core.pipeline import READING, EmbeddedTask, Options, Report, embed, find_task, save, staged
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
@@ -132,7 +132,7 @@ def _fit_on_experts(
     features = []
     for number, expert in enumerate(experts):
         progress(number, len(experts), expert.name)
-        network = load_expert(bank.weights / expert.weights_file, expert.weights_sha256, device)
+        network = load_expert(expert, bank.weights, device)
         features.append(network.features(decoded.pixels))
     found = compare_experts(torch.stack(features), decoded.task.labels, decoded.task.held_out, options.seed)
     progress(len(experts), len(experts), "")

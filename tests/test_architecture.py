@@ -22,12 +22,12 @@ MAY_IMPORT = {
     "selection": {"space", "embedding", "probe.record", "bank"},
     "transferability": set(),
     "figures": set(),
-    "jobs": {"bank", "pipeline", "recommendation"},
+    "jobs": {"bank", "pipeline", "recommendation", "filling", "new_experts"},
 }
 """What each room may use beside itself and ``errors``. bank and task are records wherever they are read."""
 
 TORCH = {"probe", "fisher", "embedding", "experts"}
-TORCH_MODULES = {"pipeline", "recommendation", "building", "commands"}
+TORCH_MODULES = {"pipeline", "recommendation", "building", "filling", "new_experts", "experiments", "commands"}
 LIGHT = ("bank", "space", "selection", "transferability", "figures", "jobs", "task")
 """Rooms that pages import: they must work, and start fast, without torch."""
 

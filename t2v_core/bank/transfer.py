@@ -15,13 +15,15 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from t2v_core.bank.bank import Bank, embedding_from_row, embedding_row, probe_from_json
-from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, task_from_row
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, task_from_row
+from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
 from t2v_core.errors import InputError
 from t2v_core.task.archives import check_archive
 
 MANIFEST, ARRAYS, WEIGHTS = "bank.json", "arrays.npz", "weights"
-FORMAT = 1
+FORMAT = 2
+"""1: experts without a transform of their own, and no trials."""
 BINARY = ("vector", "chunk_ratios", "chunk_weights")
 
 
@@ -41,6 +43,7 @@ def export_bank(bank: Bank, file: Path) -> None:
         "embeddings": embeddings,
         "experts": [asdict(e) for e in bank.experts()],
         "errors": [asdict(e) for e in bank.error_entries()],
+        "trials": [asdict(e) for e in bank.trials()],
         "facts": bank.facts(),
     }
     buffer = io.BytesIO()
@@ -73,8 +76,9 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
                 arrays = {name: loaded[name] for name in loaded.files}
             probes = {info["weights_hash"]: probe_from_json(info) for info in manifest["probes"]}
             tasks = [task_from_row(row) for row in manifest["tasks"]]
-            experts = [ExpertRecord(**row) for row in manifest["experts"]]
+            experts = [expert_from_row(row) for row in manifest["experts"]]
             errors = [ErrorEntry(**row) for row in manifest["errors"]]
+            trials = [TrialEntry(**row) for row in manifest.get("trials", [])]
             embeddings = [
                 embedding_from_row(row | {c: arrays[f"{c}/{n}"].tobytes() for c in BINARY})
                 for n, row in enumerate(manifest["embeddings"])
@@ -99,6 +103,8 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
     for expert in experts:
         bank.save_expert(expert)
     bank.save_errors(errors)
+    for trial in trials:
+        bank.save_trial(trial)
     return {"tasks": len(tasks), "experts": len(experts), "errors": len(errors)}
 
 

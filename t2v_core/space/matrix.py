@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from t2v_core.bank import schema
-from t2v_core.bank.bank import Bank, content_key, embedding_from_row
+from t2v_core.bank.bank import Bank, content_key
+from t2v_core.bank.rows import embedding_from_row
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
