@@ -19,7 +19,7 @@ from t2v_core.errors import InputError
 from t2v_core.experts.errors import task_errors, test_images
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.weights import load_expert, spec_of
-from t2v_core.pipeline import Options, Report, read_task, staged
+from t2v_core.pipeline import Options, Report, find_task, read_task, staged
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.training import autocast
 from t2v_core.task.record import DecodedTask
@@ -55,7 +55,8 @@ def images_at_hand(
         known.setdefault(record.content_hash, []).append(record.id)
     found: dict[str, DecodedTask] = {}
     for path in paths:
-        decoded, _ = read_task(Options(**(asdict(options) | {"path": str(path)})), SPEC, report)
+        read = find_task(path, None, options.attribute)
+        decoded, _ = read_task(read.task, options, SPEC, report, blind=not read.learnable)
         if decoded.content_hash not in known:
             raise InputError(
                 f"the images and labels of '{path}' are no task of the bank at {bank.location}; embed them with "
