@@ -256,6 +256,7 @@ class Bank:
 
     def close(self) -> None:
         """Let go of the database; with SQLite, fold the write-ahead log back into its one file."""
+        self.engine.dispose()  # SQLite leaves write-ahead mode for the last connection alone
         if self.engine.dialect.name == "sqlite":
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
