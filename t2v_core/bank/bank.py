@@ -261,11 +261,13 @@ class Bank:
 
     def close(self) -> None:
         """Let go of the database; with SQLite, fold the write-ahead log back into its one file."""
+        self.engine.dispose()  # SQLite leaves write-ahead mode for the last connection alone
+        self.engine.dispose()  # connections that other threads have left open would keep the log
         if self.engine.dialect.name == "sqlite":
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
-        self.engine.dispose()
+            self.engine.dispose()
 
     @contextmanager
     def _change(self) -> Iterator[Connection]:

@@ -17,7 +17,7 @@ PROTOCOL = (
     "balanced error on held-out images"
 )
 
-DRAWN = "; the task keeps no test images: 30 % of them, drawn at random, served as such"
+DRAWN = "; a random 30 % serves as held-out images"
 TEST_SHARE = 0.3
 
 
