@@ -94,14 +94,7 @@ def embed_pseudotask(
     if settings.estimator == "variational":
         found = _variational(probe, teacher, head, pixels, settings, facts, progress)
     else:
-        diagonal = DiagonalSettings(
-            estimator=settings.estimator,
-            draws=-(-settings.total_draws // len(pixels)),
-            chunks=settings.chunks,
-            tolerance=settings.tolerance,
-            seed=settings.seed,
-            batch_size=batch_size,
-        )
+        diagonal = settings.diagonal(len(pixels), batch_size)
         found = fisher_diagonal(probe, head, pixels, _no_labels(pixels), diagonal, progress)
     return from_chunks(found, PSEUDOTASK, settings.record(), time.perf_counter() - begin, facts, probe)
 

@@ -49,6 +49,18 @@ class Task2VecSettings:
     precision: Literal["float32", "bfloat16"] = "float32"
     variational: VariationalSettings = field(default_factory=VariationalSettings)
 
+    def diagonal(self, samples: int, batch_size: int) -> DiagonalSettings:
+        """How the Fisher diagonal of so many samples is estimated, exactly or by Monte Carlo."""
+        return DiagonalSettings(
+            estimator="exact" if self.estimator == "exact" else "montecarlo",
+            draws=-(-self.total_draws // samples),
+            chunks=self.chunks,
+            tolerance=self.tolerance,
+            seed=self.seed,
+            batch_size=batch_size,
+            precision=self.precision,
+        )
+
     def record(self) -> dict[str, object]:
         """The options that had a part in the vector, as the embedding keeps them."""
         used = asdict(self)
@@ -114,15 +126,7 @@ def embed_task(
     if settings.estimator == "variational":
         fisher = _variational(probe, head, pixels, labels, settings, facts, progress)
     else:
-        diagonal = DiagonalSettings(
-            estimator=settings.estimator,
-            draws=-(-settings.total_draws // len(labels)),
-            chunks=settings.chunks,
-            tolerance=settings.tolerance,
-            seed=settings.seed,
-            batch_size=batch_size,
-            precision=settings.precision,
-        )
+        diagonal = settings.diagonal(len(labels), batch_size)
         fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
     end = time.perf_counter()
     method = VARIATIONAL if settings.estimator == "variational" else TASK2VEC
