@@ -139,6 +139,18 @@ derived = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
+method = Table(
+    "method",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("about", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("once", Float, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("arrays", LargeBinary, nullable=False),
+)
+
 job = Table(
     "job",
     metadata,

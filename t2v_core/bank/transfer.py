@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.methods import method_rows, save_method_rows
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, task_from_row
 from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
 from t2v_core.errors import InputError
@@ -36,6 +37,9 @@ def export_bank(bank: Bank, file: Path) -> None:
         for column in BINARY:
             arrays[f"{column}/{number}"] = np.frombuffer(row.pop(column), np.uint8)
         embeddings.append(row)
+    methods = method_rows(bank)
+    for row in methods:
+        arrays[f"method/{row['name']}"] = np.frombuffer(row.pop("arrays"), np.uint8)
     manifest = {
         "format": FORMAT,
         "probes": [asdict(info) for info in bank.probes().values()],
@@ -44,6 +48,7 @@ def export_bank(bank: Bank, file: Path) -> None:
         "experts": [asdict(e) for e in bank.experts()],
         "errors": [asdict(e) for e in bank.error_entries()],
         "trials": [asdict(e) for e in bank.trials()],
+        "methods": methods,
         "facts": bank.facts(),
     }
     buffer = io.BytesIO()
@@ -83,6 +88,9 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
                 embedding_from_row(row | {c: arrays[f"{c}/{n}"].tobytes() for c in BINARY})
                 for n, row in enumerate(manifest["embeddings"])
             ]
+            methods = [
+                row | {"arrays": arrays[f"method/{row['name']}"].tobytes()} for row in manifest.get("methods", [])
+            ]
             owners = [row["task_id"] for row in manifest["embeddings"]]
             weights = {e.weights_file: _checked_weights(archive, e) for e in experts}
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
@@ -105,6 +113,7 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
     bank.save_errors(errors)
     for trial in trials:
         bank.save_trial(trial)
+    save_method_rows(bank, methods)
     return {"tasks": len(tasks), "experts": len(experts), "errors": len(errors)}
 
 
