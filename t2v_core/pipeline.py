@@ -18,14 +18,14 @@ from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC, Embedding
 from t2v_core.embedding.tangent import KEPT, embed_tangent
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
-from t2v_core.errors import InputError, LabelError
+from t2v_core.errors import InputError
 from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.random_networks import SPECS
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.probe.registry import load_probe
 from t2v_core.selection.ways import REMAINING
 from t2v_core.task.decoding import decode
-from t2v_core.task.reading import scan, warnings_for
+from t2v_core.task.reading import look, warnings_for
 from t2v_core.task.record import DecodedTask, InputSpec, Progress, Task
 from t2v_core.task.sampling import subsample
 
@@ -149,12 +149,7 @@ def find_task(path: Path, name: str | None = None, attribute: str | None = None)
     Raises:
         InputError: it holds none, or several and ``attribute`` names none of them.
     """
-    try:
-        found, fault = scan(path, name=name), ""
-    except LabelError as error:
-        found, fault = scan(path, name=name, lenient=True), str(error)
-    if not found.labelled:
-        fault = "the images carry no labels; put them into one subfolder per class or add a labels.csv beside them"
+    found, fault = look(path, name=name)
     warnings = list(found.warnings)
     if found.skipped:
         shown = ", ".join(f"'{s.name}' {s.reason}" for s in found.skipped[:3])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.record import TASK2VEC
+from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.selection.audit import audit_table as table_of_audits
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
-from t2v_core.space.distances import symmetric
+from t2v_core.selection.ranking import between
+from t2v_core.selection.track_record import track_records
+from t2v_core.selection.ways import WAYS
 from t2v_core.space.kept import kept_map
 from t2v_core.space.matrix import task_distances
 from t2v_core.space.projection import place
@@ -53,6 +57,16 @@ def distance_table(bank: Bank) -> pd.DataFrame:
 def audit_table(bank: Bank) -> pd.DataFrame:
     """How much each rule of choice loses in this bank (see ``selection.audit.audit_table``)."""
     return _audit_table(bank, bank.location, bank.version())
+
+
+def kept_ways(bank: Bank) -> list[str]:
+    """Names of the ways to rank experts that the bank keeps embeddings of its experts' tasks for."""
+    return _kept_ways(bank, bank.location, bank.version())
+
+
+def track_record(bank: Bank, rule: str) -> list[dict[str, Any]]:
+    """What a rule of choice has cost in this bank (see ``selection.track_record``); empty where nothing was measured."""
+    return _track_record(bank, rule, bank.location, bank.version())
 
 
 @st.cache_data(show_spinner="Reading the tasks …", max_entries=4)
@@ -107,15 +121,30 @@ def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     return table_of_audits(audit_bank(_bank, from_bank(_bank))).dropna(subset=["mean"])
 
 
-def place_task(bank: Bank, vector: np.ndarray) -> tuple[float, float]:
-    """Where a task that is not in the bank lies on its map.
+@st.cache_data(show_spinner=False, max_entries=4)
+def _kept_ways(_bank: Bank, location: str, version: int) -> list[str]:
+    own = {e.task_id for e in _bank.experts()}
+    kept = {method for method in {w.method for w in WAYS.values()} if own & _bank.embeddings(method).keys()}
+    return [name for name, way in WAYS.items() if way.method in kept]
 
-    Args:
-        vector: ``[D]`` its Fisher embedding.
+
+@st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
+def _track_record(_bank: Bank, rule: str, location: str, version: int) -> list[dict[str, Any]]:
+    return [record.as_json() for record in track_records(audit_bank(_bank, from_bank(_bank)), rule)]
+
+
+def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:
+    """Where a task that is not in the bank lies on its map: among the tasks nearest by an embedding of whatever method.
+
+    Returns:
+        x and y; None where fewer than three tasks of the map have such an embedding.
     """
     tasks = task_map_table(bank)
-    fixed = tasks[~tasks["upload"]]
-    found = bank.embeddings(TASK2VEC)
-    distance = symmetric(vector[None], np.stack([found[i].vector for i in fixed["id"]]))
-    x, y = place(fixed[["x", "y"]].to_numpy(), distance)[0]
+    found = bank.embeddings(embedding.method, embedding.weights_hash)
+    fixed = [i for i in tasks.index[~tasks["upload"]] if i in found and found[i].space == embedding.space]
+    if len(fixed) < 3:
+        return None
+    ranking = {TASK2VEC: "symmetric"}.get(embedding.method, embedding.method)
+    distance = between([embedding], [found[i] for i in fixed], next(iter(bank.probes().values())), ranking)
+    x, y = place(tasks.loc[fixed, ["x", "y"]].to_numpy(), distance)[0]
     return float(x), float(y)
