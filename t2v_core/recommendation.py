@@ -18,9 +18,10 @@ from t2v_core.errors import InputError
 from t2v_core.experts.compare import Fitted, compare_experts
 from t2v_core.experts.export import export_expert
 from t2v_core.experts.training import load_expert
-from t2v_core.pipeline import READING, EmbeddedTask, Options, Report, embed, find_task, save, staged
+from t2v_core.pipeline import EmbeddedTask, embed, save
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
+from t2v_core.request import READING, Options, Report, find_task, staged
 from t2v_core.selection.audit import audit_table
 from t2v_core.selection.bank_audit import audit_bank, learned_shifts
 from t2v_core.selection.candidates import check_kept, moved, unseen, usual_distances

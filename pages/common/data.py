@@ -65,7 +65,7 @@ def kept_ways(bank: Bank) -> list[str]:
 
 
 def track_record(bank: Bank, rule: str) -> list[dict[str, Any]]:
-    """What a rule of choice has cost in this bank (see ``selection.track_record``); empty where nothing was measured."""
+    """What a rule of choice has cost in this bank (``selection.track_record``); empty where nothing was measured."""
     return _track_record(bank, rule, bank.location, bank.version())
 
 
