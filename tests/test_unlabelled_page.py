@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.schema import job as table
 from t2v_core.bank.transfer import copy_tasks
 from t2v_core.jobs.store import DONE, JobStore
 from tests.conftest import zip_folder
@@ -38,10 +41,8 @@ def submit(app) -> dict:
     """Send the form; what the job was given."""
     next(b for b in app.button if b.label == "Find my expert").click().run()
     assert not app.exception
-    (job_id,) = app.query_params["job"]
-    import os
-
-    return JobStore(Bank(os.environ["T2V_BANK"])).get(job_id).arguments
+    job = app.query_params["job"]
+    return JobStore(Bank(os.environ["T2V_BANK"])).get(job if isinstance(job, str) else job[0]).arguments
 
 
 def finished(bank: Path, path: Path, **arguments):
@@ -128,10 +129,6 @@ def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, sha
     del result["task"]["learnable"]
     for record in result["track_record"]:
         del record["with_labels"]
-    from sqlalchemy import update
-
-    from t2v_core.bank.schema import job as table
-
     with store.bank.engine.begin() as connection:
         connection.execute(update(table).where(table.c.id == job.id).values(result=result))
     app = open_page(EXPERT, methods_path, job=job.id)
