@@ -27,7 +27,7 @@ MAY_IMPORT = {
 """What each room may use beside itself and ``errors``. bank and task are records wherever they are read."""
 
 TORCH = {"probe", "fisher", "embedding", "experts"}
-TORCH_MODULES = {"pipeline", "recommendation", "building", "commands"}
+TORCH_MODULES = {"pipeline", "recommendation", "building", "measuring", "commands"}
 LIGHT = ("bank", "space", "selection", "transferability", "figures", "jobs", "task")
 """Rooms that pages import: they must work, and start fast, without torch."""
 

@@ -287,9 +287,13 @@ def _upsert(connection: Connection, table: object, row: dict[str, object]) -> No
 
 def embedding_row(task_id: str, e: Embedding) -> dict[str, Any]:
     """An embedding as a row of its table."""
-    # Chunk means are kept as float16 ratios to the vector: three digits suffice for a spread.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = np.where(e.vector != 0, e.chunk_means / e.vector, 0)
+    with np.errstate(over="ignore"):
+        vector, ratios = e.vector.astype("<f2"), np.empty(0)  # no ratios: a single chunk that float16 holds exactly
+    if len(e.chunk_weights) > 1 or not np.array_equal(vector, e.vector):
+        # Chunk means are kept as float16 ratios to the vector: three digits suffice for a spread.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios = np.where(e.vector != 0, e.chunk_means / e.vector, 0)
+        vector, ratios = e.vector.astype("<f4"), np.clip(ratios, -6e4, 6e4).astype("<f2")
     return {
         "task_id": task_id,
         "space": e.space,
@@ -298,8 +302,8 @@ def embedding_row(task_id: str, e: Embedding) -> dict[str, Any]:
         "weights_hash": e.weights_hash,
         "settings": e.settings,
         "samples": e.samples,
-        "vector": e.vector.astype("<f4").tobytes(),
-        "chunk_ratios": np.clip(ratios, -6e4, 6e4).astype("<f2").tobytes(),
+        "vector": vector.tobytes(),
+        "chunk_ratios": ratios.tobytes(),
         "chunk_weights": e.chunk_weights.astype("<f8").tobytes(),
         "seconds": e.seconds,
         "device": e.device,
@@ -309,8 +313,13 @@ def embedding_row(task_id: str, e: Embedding) -> dict[str, Any]:
 
 def embedding_from_row(row: dict[str, Any]) -> Embedding:
     """The embedding behind a row of its table."""
-    vector = np.frombuffer(row["vector"], "<f4")
-    ratios = np.frombuffer(row["chunk_ratios"], "<f2").reshape(-1, len(vector)).astype(np.float32)
+    weights = np.frombuffer(row["chunk_weights"], "<f8")
+    if len(weights) and not row["chunk_ratios"]:
+        vector = np.frombuffer(row["vector"], "<f2").astype(np.float32)
+        ratios = np.ones((1, len(vector)), np.float32)
+    else:
+        vector = np.frombuffer(row["vector"], "<f4")
+        ratios = np.frombuffer(row["chunk_ratios"], "<f2").reshape(-1, len(vector)).astype(np.float32)
     return Embedding(
         vector=vector,
         method=row["method"],
@@ -319,7 +328,7 @@ def embedding_from_row(row: dict[str, Any]) -> Embedding:
         settings=row["settings"],
         samples=row["samples"],
         chunk_means=ratios * vector,
-        chunk_weights=np.frombuffer(row["chunk_weights"], "<f8"),
+        chunk_weights=weights,
         seconds=row["seconds"],
         device=row["device"],
         facts=row["facts"],

@@ -113,6 +113,18 @@ derived = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
+method = Table(
+    "method",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("about", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("once", Float, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("arrays", LargeBinary, nullable=False),
+)
+
 job = Table(
     "job",
     metadata,
@@ -133,7 +145,7 @@ job = Table(
 )
 
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
-"""``MIGRATIONS[v]`` turns a bank of version v into one of version v + 1."""
+"""``MIGRATIONS[v]`` turns a bank of version v into one of version v + 1. A table that is missing needs none."""
 
 
 def prepare(engine: Engine, location: str) -> None:
@@ -155,4 +167,5 @@ def prepare(engine: Engine, location: str) -> None:
             )
         for version in range(found, VERSION):
             MIGRATIONS[version](connection)
+        metadata.create_all(connection)
         connection.execute(meta.update().where(meta.c.key == "schema").values(value=VERSION))
