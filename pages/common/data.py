@@ -64,9 +64,9 @@ def kept_ways(bank: Bank) -> list[str]:
     return _kept_ways(bank, bank.location, bank.version())
 
 
-def track_record(bank: Bank, rule: str) -> list[dict[str, Any]]:
-    """What a rule of choice has cost in this bank (``selection.track_record``); empty where nothing was measured."""
-    return _track_record(bank, rule, bank.location, bank.version())
+def track_record(bank: Bank, way: str) -> list[dict[str, Any]]:
+    """What a way to rank experts has cost in this bank; empty where that was not measured."""
+    return _track_record(bank, way, bank.location, bank.version())
 
 
 @st.cache_data(show_spinner="Reading the tasks …", max_entries=4)
@@ -129,8 +129,8 @@ def _kept_ways(_bank: Bank, location: str, version: int) -> list[str]:
 
 
 @st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
-def _track_record(_bank: Bank, rule: str, location: str, version: int) -> list[dict[str, Any]]:
-    return [record.as_json() for record in track_records(audit_bank(_bank, from_bank(_bank)), rule)]
+def _track_record(_bank: Bank, way: str, location: str, version: int) -> list[dict[str, Any]]:
+    return [record.as_json() for record in track_records(audit_bank(_bank, from_bank(_bank)), WAYS[way])]
 
 
 def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from t2v_core.selection.explanation import familiarity, given_up, teacher
 from t2v_core.selection.meta_task import from_bank
 from t2v_core.selection.ranking import Ranked
 from t2v_core.selection.track_record import track_records
-from t2v_core.selection.ways import DEFAULT
+from t2v_core.selection.ways import DEFAULT, WAYS
 from tests.selection.metas import make_bank
 
 
@@ -32,11 +32,11 @@ def test_a_task_nearer_than_usual_is_familiar():
 def test_what_no_labels_cost_is_told_from_measurement_or_not_at_all(tmp_path):
     bank = make_bank(tmp_path / "small")
     audits = audit_bank(bank, from_bank(bank))
-    assert track_records(audits, "pseudotask") == []
+    assert track_records(audits, WAYS["pseudotask"]) == []
     assert "not measured in this bank" in given_up([])
-    blind = {r.kind: r for r in track_records(audits, "domain")}["all"]
+    blind = {r.kind: r for r in track_records(audits, WAYS["domain"])}["all"]
     assert blind.with_labels == audits["all"].judged[DEFAULT].increase
-    told = given_up([r.as_json() for r in track_records(audits, "domain")])
+    told = given_up([r.as_json() for r in track_records(audits, WAYS["domain"])])
     assert f"the default rule, which needs labels, loses {blind.with_labels.mean:.0f} %" in told
     assert f"always taking {blind.static_name}" in told
-    assert track_records(audits, "symmetric")[0].with_labels is None
+    assert track_records(audits, WAYS["symmetric"])[0].with_labels is None

@@ -111,3 +111,17 @@ def test_certainty_speaks_of_what_was_resampled_and_of_what_can_be_done():
         tangent([[1.0, 0.0]] * 4), {"a": tangent([[1.0, 0.0]] * 4), "b": tangent([[0.0, 1.0]] * 4)}, None, "tangent"
     )
     assert certainty(clear, "tangent").startswith("Clear: with other untrained networks")
+
+
+def test_pseudotask_gives_sources_of_large_norm_the_credit_it_is_told():
+    target = embedding([1, 2, 3, 4, 5], 0.01)
+    sources = {"small": embedding([1, 2, 3, 4, 5.2], 0.01, 1), "large": embedding([3, 6, 8, 13, 14], 0.01, 2)}
+    plain = rank_experts(target, sources, INFO, "pseudotask")
+    assert [r.distance for r in plain] == [r.distance for r in rank_experts(target, sources, INFO, "symmetric")]
+    assert plain[0].expert_id == "small"
+    credited = {r.expert_id: r for r in rank_experts(target, sources, INFO, "pseudotask", alpha=0.5)}
+    norms = {name: float(source.vector.sum()) for name, source in sources.items()}
+    for r in plain:
+        expected = r.distance - 0.5 * norms[r.expert_id] / np.mean(list(norms.values()))
+        assert credited[r.expert_id].distance == pytest.approx(expected, abs=1e-5)
+    assert credited["large"].p_first == 1
