@@ -18,12 +18,13 @@ from t2v_core.errors import InputError
 from t2v_core.experts.compare import Fitted, compare_experts
 from t2v_core.experts.export import export_expert
 from t2v_core.experts.weights import load_expert
-from t2v_core.pipeline import READING, EmbeddedTask, Options, Report, embed, find_task, save, staged
+from t2v_core.pipeline import EmbeddedTask, embed, save
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
+from t2v_core.request import READING, Options, Report, find_task, staged
 from t2v_core.selection.audit import audit_table
 from t2v_core.selection.bank_audit import audit_bank, learned_shifts
-from t2v_core.selection.candidates import check_kept, moved, unseen, usual_distances
+from t2v_core.selection.candidates import check_kept, credit, moved, unseen, usual_distances
 from t2v_core.selection.explanation import familiarity, reason, teacher
 from t2v_core.selection.meta_task import GENERIC, KINDS, from_bank
 from t2v_core.selection.model2vec import Model2Vec
@@ -69,8 +70,9 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     targets = meta.of_kinds(tuple(KINDS))
     if learned:
         sources = moved(sources, learned_shifts(bank, Model2Vec(), targets))
-    ranked = rank_experts(target, sources, task.info, metric, seed=options.seed)
-    usual = usual_distances(bank, meta, chosen, kept_here)
+    alpha = credit(bank, meta, chosen)
+    ranked = rank_experts(target, sources, task.info, metric, alpha=alpha, seed=options.seed)
+    usual = usual_distances(bank, meta, chosen, kept_here, alpha)
     audits = audit_bank(bank, meta, learned=learned)
     experts = {e.id: e for e in bank.experts()}
     shown = [r.expert_id for r in ranked[: max(1, options.top)]]
@@ -93,6 +95,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         },
         "probe": _probe_json(task, target),
         "selector": chosen.name,
+        "alpha": alpha,
         "options": asdict(options),
         "certainty": certainty(ranked, chosen.name, task.learnable),
         "familiarity": familiarity(ranked, usual),
@@ -100,7 +103,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         "ranking": _ranking(ranked, experts, {t.id: t for t in bank.tasks()}, usual, fitted, _classes(task, chosen)),
         "generic": _fitted_json(fitted.get(GENERIC)),
         "audit": json.loads(audit_table(audits).to_json(orient="records")),
-        "track_record": [record.as_json() for record in track_records(audits, chosen.name)],
+        "track_record": [record.as_json() for record in track_records(audits, chosen)],
         "warnings": task.warnings,
         "seconds": {name: round(value, 2) for name, value in task.seconds.items()},
     }

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
@@ -19,7 +20,9 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import method_rows, save_method_rows
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, task_from_row
 from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
+from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
+from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.archives import check_archive
 
 MANIFEST, ARRAYS, WEIGHTS = "bank.json", "arrays.npz", "weights"
@@ -104,10 +107,7 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
         (bank.weights / name).write_bytes(data)
     for task in tasks:
         own = [e for e, owner in zip(embeddings, owners, strict=True) if owner == task.id]
-        for hash_ in {e.weights_hash for e in own}:
-            bank.save_task(
-                task, arrays[f"set/{task.image_set}"], [e for e in own if e.weights_hash == hash_], probes.get(hash_)
-            )
+        _save_task(bank, task, arrays[f"set/{task.image_set}"], own, probes)
     for expert in experts:
         bank.save_expert(expert)
     bank.save_errors(errors)
@@ -124,10 +124,16 @@ def copy_tasks(source: Bank, target: Bank, task_ids: Iterable[str] | None = None
     copied = [t for t in source.tasks() if wanted is None or t.id in wanted]
     for task in copied:
         own = [e for owner, e in embeddings if owner == task.id]
-        for hash_ in {e.weights_hash for e in own}:
-            found = [e for e in own if e.weights_hash == hash_]
-            target.save_task(task, sets[task.image_set], found, probes.get(hash_))
+        _save_task(target, task, sets[task.image_set], own, probes)
     return copied
+
+
+def _save_task(
+    bank: Bank, task: TaskRecord, digests: NDArray[np.uint64], own: list[Embedding], probes: dict[str, ProbeInfo]
+) -> None:
+    """Write a task with its embeddings, those by random networks, which are no probe, among them."""
+    for hash_ in {e.weights_hash for e in own}:
+        bank.save_task(task, digests, [e for e in own if e.weights_hash == hash_], probes.get(hash_))
 
 
 def _checked_weights(archive: zipfile.ZipFile, expert: ExpertRecord) -> bytes:

@@ -74,7 +74,7 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
 
 
 def _options(o: argparse.Namespace, **more: Any) -> Any:
-    from t2v_core.pipeline import Options
+    from t2v_core.request import Options
 
     return Options(
         path=o.path,

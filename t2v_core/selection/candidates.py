@@ -8,15 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.methods import kept_methods
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
 from t2v_core.selection.bank_audit import kept
+from t2v_core.selection.measured import NormCredit
 from t2v_core.selection.meta_task import KINDS, MetaTask
 from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.ranking import between
 from t2v_core.selection.ways import Way
+from t2v_core.space.distances import ALPHA
 
 
 def check_kept(bank: Bank, way: Way, weights_hash: str | None = None) -> dict[str, Embedding]:
@@ -89,7 +92,22 @@ def moved(sources: dict[str, Embedding], shifts: dict[str, NDArray[np.float64]])
     }
 
 
-def usual_distances(bank: Bank, meta: MetaTask, way: Way, found: dict[str, Embedding]) -> NDArray[np.float64]:
+def credit(bank: Bank, meta: MetaTask, way: Way) -> float:
+    """The weight alpha of what a way gives large sources credit for.
+
+    PseudoTask's is the one that did best on the bank's own targets, 0 where it was not measured on them.
+    """
+    if way.name != PSEUDOTASK:
+        return ALPHA
+    record = kept_methods(bank).get(PSEUDOTASK)
+    if record is None or record.costs_only or "norms" not in record.facts:
+        return 0.0
+    return NormCredit(record).alpha(meta.of_kinds(tuple(KINDS)))
+
+
+def usual_distances(
+    bank: Bank, meta: MetaTask, way: Way, found: dict[str, Embedding], alpha: float = ALPHA
+) -> NDArray[np.float64]:
     """What distances between the bank's own tasks and their candidates look like: ``[T, E]``, NaN where there is none.
 
     Args:
@@ -97,6 +115,7 @@ def usual_distances(bank: Bank, meta: MetaTask, way: Way, found: dict[str, Embed
         meta: its meta-task.
         way: how distances are measured.
         found: its embeddings by task id.
+        alpha: from ``credit``.
     """
     targets = meta.of_kinds(tuple(KINDS))
     if way.name == Model2Vec().name:
@@ -112,5 +131,6 @@ def usual_distances(bank: Bank, meta: MetaTask, way: Way, found: dict[str, Embed
         [found[own[meta.experts[e]]] for e in columns],
         None if meta.vectors is None else meta.vectors.info,
         way.name,
+        alpha=alpha,
     )
     return np.where(meta.allowed, usual, np.nan)

@@ -17,7 +17,7 @@ from t2v_core.embedding.tangent_kernel import TANGENT, cosines, gradients, tange
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.selection.nearest import distances, distances_in_rounds
-from t2v_core.space.distances import ALPHA, check_comparable
+from t2v_core.space.distances import ALPHA, asymmetric_by_norm, check_comparable, symmetric
 
 ROUNDS = 400
 
@@ -47,7 +47,7 @@ def rank_experts(
     info: ProbeInfo | None,
     selector: str = "asymmetric",
     *,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
     rounds: int = ROUNDS,
     seed: int = 0,
 ) -> list[Ranked]:
@@ -62,7 +62,7 @@ def rank_experts(
         sources: embedding of each expert's own task, by expert id.
         info: the probe; None with the Task Tangent Kernel, which has none.
         selector: one of ``nearest.METRICS``, ``"pseudotask"`` or ``"tangent"``.
-        alpha: weight of the source's complexity (asymmetric only).
+        alpha: weight of the source's complexity (asymmetric, by default 0.15) or norm (PseudoTask, by default 0).
         rounds: bootstrap rounds.
         seed: of the bootstrap.
 
@@ -71,6 +71,7 @@ def rank_experts(
     """
     if not sources:
         raise InputError("no expert can be ranked: the bank has none whose task was embedded by this probe")
+    alpha = _credit(selector) if alpha is None else alpha
     ids, embedded = list(sources), list(sources.values())
     check_comparable([target, *embedded])
     point = between([target], embedded, info, selector, alpha=alpha)[0]
@@ -99,7 +100,7 @@ def between(
     info: ProbeInfo | None,
     selector: str,
     *,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
 ) -> NDArray[np.float64]:
     """Distances ``[targets, sources]`` by a selector; for the Task Tangent Kernel 1 - k. Arguments as ``rank_experts``.
 
@@ -109,13 +110,20 @@ def between(
     if selector == TANGENT:
         return 1 - tangent_kernel(gradients(targets), gradients(sources)).mean
     a, b = (np.stack([e.vector for e in side]) for side in (targets, sources))
-    samples = np.array([e.samples for e in sources])
-    return distances(a, b, samples, _known(info), _metric(selector), alpha)
+    alpha = _credit(selector) if alpha is None else alpha
+    if selector == PSEUDOTASK:
+        return asymmetric_by_norm(symmetric(a, b), _norms(b), alpha)
+    return distances(a, b, np.array([e.samples for e in sources]), _known(info), selector, alpha)
 
 
-def _metric(selector: str) -> str:
-    """The distance a selector measures by: PseudoTask is d_sym in a space of its own."""
-    return "symmetric" if selector == PSEUDOTASK else selector
+def _credit(selector: str) -> float:
+    """Alpha where none is given: the paper's, or none where it has to be tuned first."""
+    return 0.0 if selector == PSEUDOTASK else ALPHA
+
+
+def _norms(fisher: NDArray) -> NDArray[np.float64]:
+    """||F|| of each row, the sum of its values."""
+    return np.abs(fisher).sum(-1, dtype=np.float64)
 
 
 def _known(info: ProbeInfo | None) -> ProbeInfo:
@@ -134,10 +142,13 @@ def _other_images(
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Distances ``[rounds, E]`` as they might have come out with other images on both sides."""
-    target_rounds = target.bootstrap(rounds, rng)
-    source_rounds = np.stack([source.bootstrap(rounds, rng) for source in sources], axis=1)
+    a = target.bootstrap(rounds, rng)
+    b = np.stack([source.bootstrap(rounds, rng) for source in sources], axis=1)
     samples = np.array([source.samples for source in sources])
-    return distances_in_rounds(target_rounds, source_rounds, samples, _known(info), _metric(selector), alpha)
+    if selector != PSEUDOTASK:
+        return distances_in_rounds(a, b, samples, _known(info), selector, alpha)
+    plain = distances_in_rounds(a, b, samples, _known(info), "symmetric")
+    return np.concatenate([asymmetric_by_norm(d[None], n, alpha) for d, n in zip(plain, _norms(b), strict=True)])
 
 
 def _other_networks(

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from t2v_core.embedding.record import PSEUDOTASK
 from t2v_core.selection.audit import Audit
 from t2v_core.selection.regret import Estimate, picked
-from t2v_core.selection.ways import DEFAULT, WAYS
+from t2v_core.selection.ways import DEFAULT, Way
 from t2v_core.selection.words import interval
+
+CREDITED = {PSEUDOTASK: f"{PSEUDOTASK}-norm"}
+"""Ways that are audited under another name once the weight of their sources' norms is tuned on the bank's targets."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,19 @@ class TrackRecord:
         }
 
 
-def track_records(audits: dict[str, Audit], rule: str) -> list[TrackRecord]:
-    """The record of one rule on every kind of target it was audited on (see ``audit_by_kind``); none if on no kind."""
-    return [record for kind, found in audits.items() if (record := _record(kind, found, rule)) is not None]
+def track_records(audits: dict[str, Audit], way: Way) -> list[TrackRecord]:
+    """The record of one way on every kind of target it was audited on (see ``audit_by_kind``); none if on no kind."""
+    return [record for kind, found in audits.items() if (record := _record(kind, found, way)) is not None]
 
 
-def _record(kind: str, found: Audit, rule: str) -> TrackRecord | None:
-    if rule not in found.judged:
+def _record(kind: str, found: Audit, way: Way) -> TrackRecord | None:
+    rule = next((name for name in (CREDITED.get(way.name), way.name) if name in found.judged), None)
+    if rule is None:
         return None
     mine, static = found.judged[rule], found.judged["static"]
     if not mine.increase.tasks or not static.increase.tasks:
         return None
-    with_labels = None if WAYS[rule].labels else found.judged[DEFAULT].increase
+    with_labels = None if way.labels else found.judged[DEFAULT].increase
     often = picked(found.meta.candidate_errors, static.scores).sum(0)
     name = found.meta.expert_names[int(np.argmax(often))]
     sentence = (

@@ -83,7 +83,7 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False, lenient:
         formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise InputError(f"'{path.name}' {content}; {LAYOUT_HINT} ({formats})")
     source = (FolderSource if path.is_dir() else ZipSource)(path, listing.images)
-    prefix = wrapping_folder(listing.images + listing.tables)
+    prefix = wrapping_folder(listing.images + listing.tables, packed=path.is_file())
     table = next((table for table in listing.tables if table.casefold() == (prefix + LABEL_FILE).casefold()), None)
     other_tables = [Skipped(other, "is not an image file") for other in listing.tables if other != table]
     skipped = (*listing.skipped, *other_tables)
@@ -104,6 +104,25 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False, lenient:
     by_file = dict(zip(placement.files, placement.labels, strict=True))
     task = _task(name, source, classes, by_file, placement.held_out, lenient)
     return Scan((task,), (*skipped, *placement.skipped), (), True)
+
+
+def look(path: Path, *, name: str | None = None) -> tuple[Scan, str]:
+    """``scan`` where labels may be missing or say too little.
+
+    Returns:
+        The scan, and what keeps a method from learning from its labels, as a sentence without its end; empty where
+        nothing does.
+
+    Raises:
+        InputError: as ``scan``, labels aside.
+    """
+    try:
+        found, fault = scan(path, name=name), ""
+    except LabelError as error:
+        found, fault = scan(path, name=name, lenient=True), str(error)
+    if not found.labelled:
+        fault = f"the images carry no labels; put them into one subfolder per class or add a {LABEL_FILE} beside them"
+    return found, fault
 
 
 def inspect(task: Task, progress: Progress | None = None, workers: int | None = None) -> Inspection:

@@ -11,9 +11,9 @@ import torch
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ErrorEntry, ExpertRecord
-from t2v_core.experts.training import ARCHITECTURE, keep_weights
+from t2v_core.experts.weights import keep_weights
 from t2v_core.pipeline import task_record, training_digests
-from t2v_core.probe.bundled import SmallResNetFeatures
+from t2v_core.probe.bundled import SMALL_RESNET, SmallResNetFeatures
 from t2v_core.probe.network import SmallResNet
 from t2v_core.task.worlds import WorldTask
 
@@ -51,7 +51,7 @@ def tiny_bank(tiny: Sequence[WorldTask], bundled, tmp_path) -> Bank:
     for number, task in enumerate(EXPERTS):
         torch.manual_seed(number)
         file, sha256 = keep_weights(SmallResNetFeatures(SmallResNet()), bank.weights)
-        bank.save_expert(ExpertRecord(f"expert-{task}", task, ARCHITECTURE, file.name, sha256, task))
+        bank.save_expert(ExpertRecord(f"expert-{task}", task, SMALL_RESNET, file.name, sha256, task))
     bank.save_errors(
         ErrorEntry(w.id, f"expert-{t}", float(rng.uniform(5, 60)), 9, "made") for w in tiny for t in EXPERTS
     )
