@@ -1,102 +1,295 @@
-"""Task map: which tasks are alike, and where an upload lies among them."""
+"""Task map: which tasks are alike, by what is asked of a network and by what the images look like."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import distance_table, kind_words, task_map_table
-from pages.common.frame import BANK, EXPERT, open_page
+from pages.common.data import kind_words
+from pages.common.frame import BANK, EXPERT, SIMILARITY, open_page
+from pages.common.maps import COLOURS, MOST_CLUSTERED, Surroundings, clusters, map_table, surroundings
+from pages.common.selected import select, selected
+from pages.common.space import METRICS, available_metrics, distances, download, records, toolbar, tree_metric
+from t2v_core.bank.bank import Bank
 from t2v_core.figures.task_map import task_map
+from t2v_core.space.projection import PERPLEXITY
 
-COLOURS = {
-    "branch of the taxonomy": "level 2",
-    "top of the taxonomy": "level 1",
-    "fine branch": "level 3",
-    "role in this bank": "role",
-    "data set": "origin",
-}
+SIDES = {"left": "symmetric", "right": "domain"}
+NONE = "none"
 NEIGHBOURS = 10
+HEIGHT = 600
+
+COLUMNS = {
+    "name": st.column_config.TextColumn("task", width="medium"),
+    "path": st.column_config.TextColumn("place in the taxonomy", width="medium"),
+    "role": "role",
+    "classes": st.column_config.NumberColumn(width="small"),
+    "images": st.column_config.NumberColumn(width="small"),
+    "error": st.column_config.NumberColumn("head's error, %", format="%.0f", help="Of a linear head on the probe."),
+    "norm": st.column_config.NumberColumn(format="compact", help="Sum of the embedding's values."),
+}
+
+CAPTIONS = {
+    "symmetric": "by **what is asked of a network** (Fisher information of the probe's filters)",
+    "domain": "by **what the images look like** (mean features, labels ignored)",
+}
+
+
+def wanted_maps(bank: Bank) -> tuple[dict[str, str], float, list[str]]:
+    """The distance behind each map, by side, the perplexity, and the kinds of tasks to show."""
+    kinds = sorted({task.kind for task in records(bank).values()})
+    metrics = [metric for metric in available_metrics(bank) if tree_metric(metric) == metric]
+    options = {"left": metrics, "right": [NONE, *metrics]}
+    with st.popover("Options", icon=":material/tune:", width="stretch"):
+        found = {
+            side: st.selectbox(
+                f"Map on the {side}",
+                options[side],
+                index=options[side].index(SIDES[side]) if SIDES[side] in options[side] else 0,
+                format_func=lambda m: METRICS.get(m, m),
+                key=f"map_{side}",
+                bind="query-params",
+            )
+            for side in SIDES
+        }
+        perplexity = st.slider(
+            "Perplexity",
+            5,
+            50,
+            int(PERPLEXITY),
+            5,
+            key="perplexity",
+            bind="query-params",
+            help="How many neighbours t-SNE tries to keep near each task: small for fine structure, large for coarse.",
+        )
+        shown = st.multiselect(
+            "Kinds of tasks", kinds, default=kinds, format_func=kind_words, key="map_kinds", bind="query-params"
+        )
+    return {side: metric for side, metric in found.items() if metric != NONE}, float(perplexity), shown
+
+
+def coloured(bank: Bank, tasks: pd.DataFrame, colour: str) -> pd.DataFrame:
+    """The tasks with the ``group`` that decides their colour."""
+    column = COLOURS[colour]
+    if column == "cluster":
+        return tasks.assign(group=clusters(bank, "symmetric", tasks.index.tolist()))
+    return tasks.assign(group=tasks[column])
+
+
+# ---- what is chosen ------------------------------------------------------------------------------------
+
+
+def take_points(chart: str) -> None:
+    """Choose the points that were clicked, boxed or lassoed on a map; none clears the choice."""
+    points = st.session_state[chart].selection.points
+    tasks = [point["customdata"][0] for point in points if point.get("customdata")]
+    select(tasks)
+    st.session_state["map_origin"] = chart, tasks
+
+
+def take_task() -> None:
+    """Choose the task found by name."""
+    task = st.session_state["map_find"]
+    select([task] if task else [])
+
+
+def take_group(tasks: pd.DataFrame) -> None:
+    """Choose the tasks of a group."""
+    group = st.session_state["map_group"]
+    st.session_state["map_group"] = None
+    select(tasks.index[tasks["group"] == group].tolist())
+
+
+def brought_out(chart: str, chosen: list[str], settings: tuple) -> list[str]:
+    """The tasks a map is drawn with.
+
+    A map shows by itself what was chosen on it. Were it drawn anew, the browser would lose its zoom, so it keeps the
+    drawing it had until something else changes.
+    """
+    kept = st.session_state.setdefault("map_drawn", {})
+    own = st.session_state.get("map_origin") == (chart, chosen)
+    if not own or kept.get(chart, (None,))[0] != settings:
+        kept[chart] = settings, chosen
+    return kept[chart][1]
+
+
+# ---- views ---------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def explore(bank: Bank) -> None:
+    """The maps, and what is chosen on them. A fragment: an answer to a click draws nothing else anew."""
+    controls = st.columns([1.2, 1.6, 1.2, 0.7], vertical_alignment="bottom")
+    with controls[3]:
+        maps, perplexity, shown = wanted_maps(bank)
+    tables = {side: map_table(bank, metric, perplexity) for side, metric in maps.items()}
+    every = next(iter(tables.values()))
+    colours = [c for c in COLOURS if COLOURS[c] != "cluster" or 3 <= len(every) <= MOST_CLUSTERED]
+    colour = controls[0].selectbox("Colour by", colours, key="map_colour", bind="query-params")
+    visible = coloured(bank, every[every["kind"].isin(shown)], colour)
+    names = visible["name"].to_dict()
+    chosen = selected(names)
+    st.session_state["map_find"] = chosen[0] if len(chosen) == 1 else None
+    controls[1].selectbox(
+        "Find a task",
+        list(names),
+        index=None,
+        format_func=names.get,
+        placeholder="type a name",
+        key="map_find",
+        on_change=take_task,
+    )
+    numeric = pd.api.types.is_numeric_dtype(visible["group"])
+    controls[2].selectbox(
+        "Select a group",
+        [] if numeric else sorted(visible["group"].unique()),
+        index=None,
+        placeholder="colours are values" if numeric else "choose",
+        disabled=numeric,
+        key="map_group",
+        on_change=take_group,
+        args=(visible,),
+    )
+    if visible.empty:
+        st.info("Every kind of task is hidden; choose some under “Options”.")
+        return
+    focus = focused(chosen)
+    around = surroundings(bank, focus, NEIGHBOURS) if focus else None
+    lines = bool(around) and st.session_state.get("map_lines", False)
+    places = st.container(key="wrap").columns(len(maps))
+    for place, (side, metric) in zip(places, maps.items(), strict=True):
+        table = tables[side]
+        table = table.loc[table.index.intersection(visible.index)]
+        table = table.assign(group=visible["group"])
+        chart = f"map_{side}_chart"
+        settings = (colour, shown, metric, perplexity, focus if lines else None)
+        drawing = task_map(
+            table,
+            brought_out(chart, chosen, settings),
+            colour_title=colour,
+            title=METRICS[metric],
+            links=(focus, around.neighbours.index) if lines else None,
+            cloud=around.cloud + table.loc[focus, ["x", "y"]].to_numpy(float)
+            if lines and metric == "symmetric" and focus in table.index
+            else None,
+            height=HEIGHT,
+        )
+        place.plotly_chart(
+            drawing,
+            key=chart,
+            on_select=lambda chart=chart: take_points(chart),
+            selection_mode=("points", "box", "lasso"),
+            config=toolbar(f"task-map-{metric}", zoom=True) | {"displayModeBar": True},
+            alt=f"Map of the tasks, {METRICS[metric]}",
+        )
+    say_what_is_seen(maps)
+    left, right = st.columns([1.7, 1])
+    with left:
+        show_table(visible, chosen)
+    with right:
+        show_focus(bank, visible, focus, around)
+
+
+def say_what_is_seen(maps: dict[str, str]) -> None:
+    """How to read the maps, and how to choose on them."""
+    parts = [f"{side.capitalize()}: {CAPTIONS[metric]}." for side, metric in maps.items() if metric in CAPTIONS]
+    st.caption(
+        f"{' '.join(parts)} Each point is a task; stars are uploads, placed among their nearest tasks without moving "
+        "any other. t-SNE: clusters can be trusted, gaps between far clusters and their sizes mean nothing. Click a "
+        "point, or draw around several with the lasso or box of the toolbar: the choice lights up on both maps and "
+        "stays with you on the other pages. Double-click a group in the legend to see it alone, the map to clear."
+    )
+
+
+def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
+    """The chosen tasks, or all."""
+    rows = tasks.loc[chosen] if chosen else tasks
+    head, clear = st.columns([3, 1], vertical_alignment="bottom")
+    head.subheader(f"{len(chosen)} chosen" if chosen else f"All {len(tasks):,} tasks")
+    if chosen and clear.button("Clear", icon=":material/close:", width="stretch"):
+        select([])
+        st.rerun(scope="fragment")
+    st.dataframe(
+        rows[list(COLUMNS)],
+        key="map_table",
+        hide_index=True,
+        column_config=COLUMNS,
+        height=min(420, 38 + 35 * max(1, len(rows))),
+        on_select=lambda: take_row(rows),
+        selection_mode="single-row",
+    )
+    with st.container(horizontal=True):
+        download("Download as CSV", rows.drop(columns="id").rename_axis("task"), "tasks", index=True)
+        if len(chosen) > 1:
+            st.page_link(SIMILARITY, label="Similarity matrix", icon=":material/grid_on:")
+
+
+def take_row(rows: pd.DataFrame) -> None:
+    """Look at the task of the row that was clicked; where nothing was chosen yet, choose it."""
+    picked = st.session_state["map_table"].selection.rows
+    if not picked:
+        return
+    task = rows.index[picked[0]]
+    st.session_state["map_focus"] = task
+    if not st.session_state.get("tasks"):
+        select([task])
+
+
+def focused(chosen: list[str]) -> str | None:
+    """The one of the chosen tasks that is looked at."""
+    wanted = st.session_state.get("map_focus")
+    return wanted if wanted in chosen else next(iter(chosen), None)
+
+
+def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surroundings | None) -> None:
+    """A task and its neighbours."""
+    if focus is None or around is None:
+        st.subheader("Nothing chosen yet")
+        st.write("Click a point, a row of the table, or search above, to see what a task is made of and what is near.")
+        return
+    row = tasks.loc[focus]
+    st.subheader(row["name"])
+    st.write(
+        f"{row['path']}  \n{row['classes']} classes · {row['images']:,} images · a linear head is right on "
+        f"{row['accuracy']}"
+    )
+    everyone = map_table(bank)["name"]
+    near = pd.DataFrame(
+        {
+            "nearest tasks": everyone.reindex(around.neighbours.index),
+            "distance": around.neighbours["distance"],
+            "±": around.neighbours["spread"],
+        }
+    )
+    numbers = {
+        "nearest tasks": st.column_config.TextColumn(width=190),
+        "distance": st.column_config.NumberColumn(format="%.3f", width=70),
+        "±": st.column_config.NumberColumn(
+            format="%.3f", width=60, help="How far the distance varies with other images of the same tasks (1 s.d.)."
+        ),
+    }
+    st.dataframe(near, hide_index=True, column_config=numbers)
+    st.toggle(
+        "Draw its neighbours and uncertainty on the maps",
+        key="map_lines",
+        help="Lines lead to the nearest tasks. The pale dots show where the task might as well lie, had its images "
+        "been others.",
+    )
+    download(
+        "Download all its distances",
+        distances(bank, "symmetric")[focus].rename("distance").rename_axis("task").reset_index(),
+        focus,
+    )
+
 
 bank = open_page(
     "Task map",
-    "Which tasks are alike? Each point is a task; near points ask the same of a network.",
+    "Which tasks are alike? Left by what they ask of a network, right by what their images look like.",
 )
-tasks = task_map_table(bank)
-if tasks.empty:
+if not available_metrics(bank):
     st.info("No task is in this bank yet. Embed a folder on the page “Get an expert”, or import a bank.")
     st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
     st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
-
-controls = st.columns([1.3, 2, 2])
-colour = controls[0].selectbox("Colour by", list(COLOURS), key="map_colour")
-kinds = sorted(tasks["kind"].unique())
-shown_kinds = controls[1].multiselect("Show", kinds, default=kinds, format_func=kind_words, key="map_kinds")
-names = tasks["name"].to_dict()
-
-
-def choose() -> None:
-    """Keep the chosen task's id, and put it into the address so that a link opens the same view."""
-    st.query_params["task"] = st.session_state["map_task"] or ""
-
-
-wanted = st.query_params.get("task")
-if wanted in names and st.session_state.get("map_task") != wanted:
-    st.session_state["map_task"] = wanted
-chosen = controls[2].selectbox(
-    "Find a task",
-    list(names),
-    index=None,
-    format_func=lambda i: names[i],
-    placeholder="type a name, or click a point",
-    key="map_task",
-    on_change=choose,
-)
-
-visible = tasks[tasks["kind"].isin(shown_kinds)].copy()
-visible["group"] = visible[COLOURS[colour]]
-picture, panel = st.columns([2.4, 1])
-with picture:
-    if visible.empty:
-        st.info("Every kind of task is hidden; choose some under “Show”.")
-    else:
-        figure = task_map(visible, frozenset([chosen] if chosen else []))
-        event = st.plotly_chart(
-            figure,
-            key="task_map",
-            on_select="rerun",
-            selection_mode="points",
-            config={"scrollZoom": True, "displaylogo": False},
-            alt="Map of all tasks in the bank",
-        )
-        clicked = [point["customdata"][0] for point in event.selection.points if point.get("customdata")]
-        if clicked and clicked[0] != st.session_state.get("map_clicked"):
-            st.session_state["map_clicked"] = clicked[0]
-            st.query_params["task"] = clicked[0]
-            st.rerun()
-    st.caption(
-        "t-SNE of the symmetric Task2Vec distance (Fisher information of the probe's filters). Clusters can be "
-        "trusted; gaps between far clusters and their sizes mean nothing. Stars are uploads, placed among their "
-        "nearest tasks without moving any other point."
-    )
-
-with panel:
-    if not chosen:
-        st.subheader("Pick a task")
-        st.write("Click a point or search above to see what a task is made of and which tasks are nearest to it.")
-    else:
-        row = tasks.loc[chosen]
-        st.subheader(row["name"])
-        st.write(row["path"])
-        st.write(f"{row['classes']} classes · {row['images']:,} images · a linear head is right on {row['accuracy']}")
-        distance = distance_table(bank)[chosen].drop(chosen).nsmallest(NEIGHBOURS)
-        near = pd.DataFrame({"nearest tasks": [names[i] for i in distance.index], "distance": distance.to_numpy()})
-        columns = {
-            "nearest tasks": st.column_config.TextColumn(width=190),
-            "distance": st.column_config.NumberColumn(format="%.3f", width=70),
-        }
-        st.dataframe(near, hide_index=True, column_config=columns)
-        st.download_button(
-            "Download all distances of this task", distance_table(bank)[chosen].to_csv(), f"{chosen}.csv"
-        )
+st.session_state["map_origin"] = None  # the page is opened: the browser shows nothing of its own yet
+explore(bank)

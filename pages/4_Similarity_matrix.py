@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pages.common.data import kind_words, task_table
 from pages.common.frame import BANK, EXPERT, open_page
+from pages.common.selected import selected
 from pages.common.space import (
     METRICS,
     available_metrics,
@@ -162,6 +163,11 @@ kinds = st.multiselect(
     "Kinds of tasks", every_kind, default=every_kind, format_func=kind_words, key="kinds", bind="query-params"
 )
 ids = shown_tasks(bank, metric, kinds)
+chosen_tasks = selected(ids)
+if len(chosen_tasks) >= LEAST and st.toggle(
+    f"Only the {len(chosen_tasks)} chosen tasks", key="only", bind="query-params"
+):
+    ids = [i for i in ids if i in set(chosen_tasks)]
 if len(ids) < LEAST:
     st.info(f"{len(ids)} task{'' if len(ids) == 1 else 's'} to show; clusters need {LEAST} or more.")
     st.stop()
@@ -202,6 +208,7 @@ figure = similarity_matrix(
     clusters=labels,
     cut=cut_height(clustering, wanted),
     asymmetric=metric == "asymmetric",
+    selected=chosen_tasks,
 )
 if chosen is not None:
     inside = np.flatnonzero(labels[order] == chosen)

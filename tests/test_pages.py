@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.conftest import text
 from tests.jobs.test_jobs import _row, wait_for
 
 ROOT = Path(__file__).parents[1]
+MAP = "pages/1_Task_map.py"
 PAGES = ["app.py", *sorted(f"pages/{file.name}" for file in (ROOT / "pages").glob("*.py"))]
 
 
@@ -44,22 +46,64 @@ def test_home_counts_what_is_there(open_page, bank_path):
 
 
 def test_a_link_to_a_task_shows_it_and_its_neighbours(open_page, bank_path):
-    app = open_page("pages/1_Task_map.py", bank_path, task="digits")
-    assert app.selectbox(key="map_task").value == "digits"
-    near = app.dataframe[0].value
+    app = open_page(MAP, bank_path, task="digits")
+    assert app.selectbox(key="map_find").value == "digits"
+    assert app.dataframe[0].value.index.tolist() == ["digits"]
+    near = app.dataframe[1].value
     assert len(near) == 7
     assert near["distance"].is_monotonic_increasing
+    assert (near["±"] > 0).all()
+
+
+def test_a_link_to_many_tasks_lists_them_in_order(open_page, bank_path):
+    app = open_page(MAP, bank_path, task=["stripes", "digits", "no such task"])
+    assert app.dataframe[0].value.index.tolist() == ["stripes", "digits"]
+    assert "2 chosen" in text(app)
+    assert app.selectbox(key="map_find").value is None
 
 
 def test_choosing_a_task_changes_the_address(open_page, bank_path):
-    app = open_page("pages/1_Task_map.py", bank_path)
-    app.selectbox(key="map_task").select("stripes").run()
-    assert app.query_params["task"] in ("stripes", ["stripes"])
+    app = open_page(MAP, bank_path)
+    app.selectbox(key="map_find").select("stripes").run()
+    assert app.query_params["task"] == "stripes"
     assert not app.exception
 
 
+def test_a_group_is_chosen_whole(open_page, bank_path):
+    app = open_page(MAP, bank_path, map_colour="role in this bank")
+    app.selectbox(key="map_group").select("other worlds").run()
+    assert not app.exception
+    roles = app.dataframe[0].value["role"]
+    assert len(roles) > 1
+    assert set(roles) == {"other worlds"}
+    assert sorted(app.query_params["task"]) == sorted(roles.index)
+
+
+@pytest.mark.parametrize("colour", ["cluster", "norm of the embedding", "error of a linear head, %"])
+def test_every_colour_draws_both_maps(open_page, bank_path, colour):
+    app = open_page(MAP, bank_path, map_colour=colour)
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 2
+    assert app.selectbox(key="map_group").disabled == (colour != "cluster")
+
+
+def test_the_choice_goes_along_to_other_pages(open_page, bank_path):
+    app = open_page(MAP, bank_path, task="digits")
+    app = app.switch_page("pages/5_Expert_selection.py").run()
+    assert app.session_state["tasks"] == ["digits"]
+
+
+def test_neighbours_and_uncertainty_are_drawn_on_request(open_page, bank_path):
+    app = open_page(MAP, bank_path, task="digits")
+    before = [len(json.loads(c.proto.spec)["data"]) for c in app.get("plotly_chart")]
+    app.toggle(key="map_lines").set_value(True).run()
+    assert not app.exception
+    after = [len(json.loads(c.proto.spec)["data"]) for c in app.get("plotly_chart")]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [2, 1]
+
+
 def test_hiding_every_kind_leaves_a_hint(open_page, bank_path):
-    app = open_page("pages/1_Task_map.py", bank_path)
+    app = open_page(MAP, bank_path)
     app.multiselect(key="map_kinds").set_value([]).run()
     assert "Every kind of task is hidden" in text(app)
 

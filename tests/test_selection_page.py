@@ -123,7 +123,7 @@ def test_a_link_to_a_task_explains_the_picks(open_page, place):
 def test_choosing_a_task_is_kept_for_other_pages_and_in_the_address(open_page, place):
     app = open_page(place, view="Task by task")
     app = app.selectbox(key="selection_task").select("b-cats").run()
-    assert app.session_state["task"] == "b-cats"
+    assert app.session_state["tasks"] == ["b-cats"]
     assert app.query_params["task"] in ("b-cats", ["b-cats"])
     app = app.selectbox(key="selection_task").set_value(None).run()
     assert app.selectbox(key="selection_task").value is None

@@ -11,10 +11,6 @@ from t2v_core.embedding.record import TASK2VEC
 from t2v_core.selection.audit import audit_table as table_of_audits
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
-from t2v_core.space.distances import symmetric
-from t2v_core.space.kept import kept_map
-from t2v_core.space.matrix import task_distances
-from t2v_core.space.projection import place
 
 UPLOAD = "upload"
 
@@ -36,18 +32,8 @@ def kind_words(kind: str) -> str:
 
 
 def task_table(bank: Bank) -> pd.DataFrame:
-    """One row a task: ``id, name, kind, role, origin, path, classes, images, accuracy, norm, level 1..3``."""
+    """One row a task: ``id, name, kind, role, origin, path, classes, images, accuracy, norm, error, level 1..3``."""
     return _task_table(bank, bank.location, bank.version())
-
-
-def task_map_table(bank: Bank) -> pd.DataFrame:
-    """``task_table`` with map coordinates ``x, y`` and ``upload``; tasks without an embedding are left out."""
-    return _map_table(bank, bank.location, bank.version())
-
-
-def distance_table(bank: Bank) -> pd.DataFrame:
-    """Symmetric distances between all tasks, by task id."""
-    return _distance_table(bank, bank.location, bank.version())
 
 
 def audit_table(bank: Bank) -> pd.DataFrame:
@@ -74,48 +60,14 @@ def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
                 "images": sum(t.counts) - t.held_out,
                 "accuracy": f"{found.facts['validation_accuracy']:.0%}" if found else "–",
                 "norm": float(np.abs(found.vector).sum()) if found else np.nan,
+                "error": 100 * (1 - found.facts["validation_accuracy"]) if found else np.nan,
                 **{f"level {i + 1}": path[min(i, len(path) - 1)] for i in range(3)},
             }
         )
-    columns = ["id", "name", "kind", "role", "origin", "path", "classes", "images", "accuracy", "norm"]
+    columns = ["id", "name", "kind", "role", "origin", "path", "classes", "images", "accuracy", "norm", "error"]
     return pd.DataFrame(rows, columns=[*columns, "level 1", "level 2", "level 3"])
-
-
-@st.cache_data(show_spinner="Measuring distances …", max_entries=4)
-def _distance_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
-    return task_distances(_bank)
-
-
-@st.cache_data(show_spinner="Drawing the map …", max_entries=4)
-def _map_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
-    tasks = task_table(_bank).set_index("id", drop=False)
-    distance = distance_table(_bank)
-    tasks = tasks.loc[distance.index].copy()
-    tasks["upload"] = tasks["kind"] == UPLOAD
-    fixed, added = tasks.index[~tasks["upload"]], tasks.index[tasks["upload"]]
-    if not len(fixed):  # a bank of uploads alone: they are the map
-        fixed, added = added, fixed
-    coordinates = kept_map(_bank, distance.loc[fixed, fixed])
-    tasks.loc[fixed, ["x", "y"]] = coordinates
-    if len(added):
-        tasks.loc[added, ["x", "y"]] = place(coordinates, distance.loc[added, fixed].to_numpy())
-    return tasks
 
 
 @st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     return table_of_audits(audit_bank(_bank, from_bank(_bank))).dropna(subset=["mean"])
-
-
-def place_task(bank: Bank, vector: np.ndarray) -> tuple[float, float]:
-    """Where a task that is not in the bank lies on its map.
-
-    Args:
-        vector: ``[D]`` its Fisher embedding.
-    """
-    tasks = task_map_table(bank)
-    fixed = tasks[~tasks["upload"]]
-    found = bank.embeddings(TASK2VEC)
-    distance = symmetric(vector[None], np.stack([found[i].vector for i in fixed["id"]]))
-    x, y = place(fixed[["x", "y"]].to_numpy(), distance)[0]
-    return float(x), float(y)

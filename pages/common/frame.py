@@ -10,9 +10,10 @@ from t2v_core.jobs.store import JobStore
 
 STYLE = """
 <style>
-  .block-container {padding-top: 2.6rem; max-width: 1500px;}
+  .block-container {padding: 2.6rem clamp(1rem, 3vw, 3.5rem) 4rem; max-width: 1600px;}
   h1 {padding-top: 0; margin-bottom: .1rem;}
   .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
+  .st-key-wrap [data-testid="stColumn"] {min-width: min(24rem, 100%);}
 </style>
 """
 

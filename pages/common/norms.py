@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.common.selected import selected
 from pages.common.space import download, norm_table, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.norms import norm_against_error, norm_against_images
@@ -15,10 +16,11 @@ from t2v_core.space.correlation import RankCorrelation, rank_correlation
 def show_norms(bank: Bank) -> None:
     """The norm against error and against size."""
     tasks = norm_table(bank)
+    chosen = selected(tasks.index)
     st.markdown("##### Norm against error")
     if tasks["error"].notna().any():
         st.plotly_chart(
-            norm_against_error(tasks),
+            norm_against_error(tasks, chosen),
             key="norm_error",
             config=toolbar("norm-against-error"),
             alt="Norm of every task's embedding against the error of the generic expert",
@@ -39,7 +41,7 @@ def show_norms(bank: Bank) -> None:
         st.info("The bank holds no errors of a generic expert, so the norm cannot be held against them.")
     st.markdown("##### Norm against the number of images")
     st.plotly_chart(
-        norm_against_images(tasks),
+        norm_against_images(tasks, chosen),
         key="norm_images",
         config=toolbar("norm-against-images"),
         alt="Norm of every task's embedding against its number of training images",

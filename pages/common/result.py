@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import UPLOAD, place_task, task_map_table
+from pages.common.data import UPLOAD
+from pages.common.maps import map_table, place_task
+from pages.common.space import toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import copy_tasks
 from t2v_core.embedding.record import TASK2VEC
@@ -143,7 +145,7 @@ def _facts(result: dict) -> None:
 
 
 def _map(bank: Bank, result: dict, out: Path) -> None:
-    tasks = task_map_table(bank)
+    tasks = map_table(bank)
     tasks["group"] = tasks["level 2"]
     task = result["task"]
     if task["id"] not in tasks.index:
@@ -162,14 +164,16 @@ def _map(bank: Bank, result: dict, out: Path) -> None:
             "upload": True,
         }
         tasks = pd.concat([tasks, pd.DataFrame([row], index=[task["id"]])])
-    ringed = frozenset(r["task_id"] for r in result["ranking"][:3])
+    nearest = [r["task_id"] for r in result["ranking"][:3]]
     st.plotly_chart(
-        task_map(tasks, ringed, height=520),
+        task_map(tasks, links=(task["id"], nearest), height=520),
         key="result_map",
-        config={"scrollZoom": True, "displaylogo": False},
+        config=toolbar("your-task", zoom=True),
         alt="Your task among the bank's tasks",
     )
-    st.caption("Star: your task. Rings: the tasks of the three nearest experts. Near points ask the same of a network.")
+    st.caption(
+        "Star: your task. Lines lead to the tasks of the three nearest experts. Near points ask the same of a network."
+    )
 
 
 def _table(ranking: list[dict]) -> pd.DataFrame:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from pages.common.selected import chosen_task, select
 from pages.common.selection import TOOLBAR, Study, kind_title
 from t2v_core.figures.candidates import candidates
 from t2v_core.figures.error_matrix import error_matrix
@@ -74,26 +73,15 @@ def show_tasks(study: Study, kind: str, rules: list[str]) -> None:
     _one_task(study, kind, shown, order)
 
 
-def chosen_task(names: Container[str]) -> str | None:
-    """The id of the task chosen on this page, on another one or by the address, if it is one of these."""
-    chosen = st.query_params.get("task") or st.session_state.get("task")
-    return chosen if chosen in names else None
-
-
 def _take_click() -> None:
     points = [p for p in st.session_state["violins"].selection.points if p.get("customdata")]
     if points:
-        _keep_choice(points[0]["customdata"][0])
+        select([points[0]["customdata"][0]])
 
 
 def _take_choice() -> None:
-    _keep_choice(st.session_state["selection_task"])
-
-
-def _keep_choice(task: str | None) -> None:
-    """Keep the chosen task's id for all pages, and put it into the address so that a link opens the same view."""
-    st.session_state["task"] = task
-    st.query_params["task"] = task or ""
+    task = st.session_state["selection_task"]
+    select([task] if task else [])
 
 
 def one_page(order: NDArray[np.intp], key: str) -> NDArray[np.intp]:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -136,9 +136,13 @@ class Bank:
             rows = connection.execute(select(schema.task).order_by(schema.task.c.id)).mappings()
             return [task_from_row(dict(row)) for row in rows]
 
-    def embeddings(self, method: str, weights_hash: str | None = None) -> dict[str, Embedding]:
-        """Embeddings by task id, of one method and (where given) one probe."""
+    def embeddings(
+        self, method: str, weights_hash: str | None = None, tasks: Sequence[str] | None = None
+    ) -> dict[str, Embedding]:
+        """Embeddings by task id, of one method and (where given) one probe and some tasks."""
         query = select(schema.embedding).where(schema.embedding.c.method == method)
+        if tasks is not None:
+            query = query.where(schema.embedding.c.task_id.in_(tasks))
         if weights_hash is not None:
             query = query.where(schema.embedding.c.weights_hash == weights_hash)
         with self.engine.connect() as connection:

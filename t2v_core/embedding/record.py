@@ -15,7 +15,7 @@ TASK2VEC = "task2vec"
 VARIATIONAL = "variational"
 DOMAIN = "domain"
 
-NOISE_SETTINGS = frozenset({"seed", "chunks", "estimator", "total_draws", "tolerance"})
+NOISE_SETTINGS = frozenset({"seed", "chunks", "estimator", "total_draws", "tolerance", "precision"})
 """Settings that change the noise of an estimate but not what it estimates: vectors stay comparable."""
 
 

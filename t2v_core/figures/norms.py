@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -18,31 +20,34 @@ TITLES = {
 }
 
 
-def norm_against_error(tasks: pd.DataFrame, height: int = 480) -> go.Figure:
+def norm_against_error(tasks: pd.DataFrame, selected: Collection[str] = (), height: int = 480) -> go.Figure:
     """The norm across, the error upwards; a point a task.
 
     Args:
         tasks: index task id; ``name, group, norm, error`` (in %). Rows with a missing value are left out.
+        selected: ids of tasks to bring out; all others fade.
         height: pixels.
     """
-    figure = _scatter(tasks, "norm", "error", height)
+    figure = _scatter(tasks, "norm", "error", selected, height)
     figure.update_yaxes(rangemode="tozero")
     return figure
 
 
-def norm_against_images(tasks: pd.DataFrame, height: int = 480) -> go.Figure:
+def norm_against_images(tasks: pd.DataFrame, selected: Collection[str] = (), height: int = 480) -> go.Figure:
     """The number of training images across, the norm upwards; a point a task.
 
     Args:
         tasks: index task id; ``name, group, norm, images``. Rows with a missing value are left out.
+        selected: ids of tasks to bring out; all others fade.
         height: pixels.
     """
-    return _scatter(tasks, "images", "norm", height)
+    return _scatter(tasks, "images", "norm", selected, height)
 
 
-def _scatter(tasks: pd.DataFrame, x: str, y: str, height: int) -> go.Figure:
+def _scatter(tasks: pd.DataFrame, x: str, y: str, selected: Collection[str], height: int) -> go.Figure:
     known = tasks.dropna(subset=[x, y])
     known = known.assign(shown=top_groups(known["group"].tolist()))
+    chosen = frozenset(selected) & frozenset(known.index)
     figure = go.Figure()
     for i, (group, colour) in enumerate(group_colours(known["shown"].tolist()).items()):
         part = known[known["shown"] == group]
@@ -59,6 +64,7 @@ def _scatter(tasks: pd.DataFrame, x: str, y: str, height: int) -> go.Figure:
                     "opacity": 0.8,
                     "line": {"width": 0.5, "color": LINE},
                 },
+                selectedpoints=[n for n, task in enumerate(part.index) if task in chosen] if chosen else None,
                 customdata=[[task] for task in part.index],
                 text=part["name"],
                 hovertemplate=f"<b>%{{text}}</b><br>{TITLES[x]}: %{{x:,.4~g}}<br>{TITLES[y]}: %{{y:,.4~g}}",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import LINE, TEMPLATE, group_colours, top_groups
+from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
 
 SCALE = "Cividis"
 """Made for colour-blind readers; dark is near."""
@@ -24,6 +24,9 @@ MOST_TASKS = 1600
 MOST_FLOATS = 1000
 """With more tasks, distances go as whole ten-thousandths in two bytes: 1,500 tasks then take 6 MB instead of 12."""
 
+MOST_BETWEEN = 400
+"""With more tasks, places between two tasks keep their number: silencing ten for each would send too much."""
+
 
 def similarity_matrix(
     distance: pd.DataFrame,
@@ -35,6 +38,7 @@ def similarity_matrix(
     clusters: NDArray[np.int64] | None = None,
     cut: float | None = None,
     asymmetric: bool = False,
+    selected: Collection[str] = (),
     height: int = 860,
 ) -> go.Figure:
     """Draw a distance matrix with its tasks in the order of a tree's leaves.
@@ -48,6 +52,7 @@ def similarity_matrix(
         clusters: ``[n]`` a cluster for each task, in the order of ``distance``; neighbours in one are framed.
         cut: height at which the tree was cut.
         asymmetric: name the axes after target and source.
+        selected: ids of tasks to mark at both colour bars.
         height: pixels.
 
     Returns:
@@ -69,14 +74,16 @@ def similarity_matrix(
     if clusters is not None:
         figure.add_trace(_frames(clusters[order]))
     _add_groups(figure, [groups[i] for i in order], ids, labels)
+    marked = [i for i, task in enumerate(ids) if task in frozenset(selected)]
+    if marked:
+        _add_marks(figure, marked, labels)
     if brackets is not None and count > 1:
         figure.add_trace(_dendrogram(*brackets))
         if cut is not None:
             figure.add_hline(y=cut, line={"dash": "dash", "color": LINE, "width": 1}, yref="y3")
     # Ticks are positions that show as names: they thin out by themselves and fill in as one zooms.
     shared = {
-        "tickformat": "d",
-        "labelalias": {str(i): label for i, label in enumerate(labels)},
+        "labelalias": _aliases(labels),
         "nticks": LABELS_SHOWN,
         "showgrid": False,
         "tickfont": {"size": 11},
@@ -111,6 +118,12 @@ def similarity_matrix(
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
     )
     return figure
+
+
+def _aliases(labels: Sequence[str]) -> dict[str, str]:
+    """A name for every tick: a task's at its place, none between two tasks, where ticks fall as one zooms far in."""
+    between = range(10 * len(labels)) if len(labels) <= MOST_BETWEEN else ()
+    return {f"{i / 10:.1f}": " " for i in between if i % 10} | {str(i): label for i, label in enumerate(labels)}
 
 
 def _heat_map(values: NDArray, asymmetric: bool) -> go.Heatmap:
@@ -158,6 +171,22 @@ def _add_groups(figure: go.Figure, groups: Sequence[str], ids: Sequence[str], la
         ones = np.ones(len(places), dtype=np.int8)
         figure.add_trace(go.Bar(x=places, y=ones, yaxis="y2", **known))
         figure.add_trace(go.Bar(x=ones, y=places, xaxis="x2", orientation="h", showlegend=False, **known))
+
+
+def _add_marks(figure: go.Figure, places: Sequence[int], labels: Sequence[str]) -> None:
+    """A diamond on both colour bars for each of some tasks."""
+    known = {
+        "mode": "markers",
+        "marker": {"symbol": "diamond", "size": 11, "color": UPLOAD_COLOUR, "line": {"width": 1.5, "color": "white"}},
+        "text": [labels[i] for i in places],
+        "hovertemplate": "<b>%{text}</b><br>chosen<extra></extra>",
+        "cliponaxis": False,
+        "name": "chosen",
+        "legendgroup": "chosen",
+    }
+    middle = [0.5] * len(places)
+    figure.add_trace(go.Scatter(x=places, y=middle, yaxis="y2", **known))
+    figure.add_trace(go.Scatter(x=middle, y=places, xaxis="x2", showlegend=False, **known))
 
 
 def _dendrogram(along: NDArray, heights: NDArray) -> go.Scatter:

@@ -1,9 +1,12 @@
-"""The task map: one point a task, coloured by group, with uploads drawn on top."""
+"""The task map (T2V Fig. 1): one point a task, coloured by group or by a value, with uploads drawn on top."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from t2v_core.figures.theme import TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
 
@@ -12,51 +15,79 @@ HOVER = (
     "<br>head accuracy %{customdata[5]}<extra></extra>"
 )
 
+SCALE = "Cividis"
+"""Made for colour-blind readers."""
 
-def task_map(tasks: pd.DataFrame, selected: frozenset[str] = frozenset(), height: int = 620) -> go.Figure:
+FADED = 0.18
+LEGEND = {
+    "orientation": "h",
+    "yanchor": "top",
+    "y": -0.02,
+    "x": 0,
+    "title": None,
+    "font": {"size": 12},
+    # Two columns: names of different lengths would otherwise take a line each.
+    "entrywidth": 0.49,
+    "entrywidthmode": "fraction",
+}
+
+MANY = 400
+"""With more tasks points are drawn smaller."""
+
+
+def task_map(
+    tasks: pd.DataFrame,
+    selected: Collection[str] = (),
+    *,
+    colour_title: str = "",
+    title: str | None = None,
+    links: tuple[str, Collection[str]] | None = None,
+    cloud: NDArray | None = None,
+    height: int = 620,
+) -> go.Figure:
     """Draw tasks as points.
 
     Args:
         tasks: columns ``id, name, path, classes, images, accuracy, group, x, y, upload``; ``path`` is the
-            taxonomy in words, ``upload`` marks tasks to draw on top with their name.
-        selected: ids to ring.
+            taxonomy in words, ``upload`` marks tasks to draw on top with their name. Numbers in ``group`` are drawn
+            on a scale, with grey for missing ones.
+        selected: ids to bring out; all others fade.
+        colour_title: what the scale shows.
+        title: above the map.
+        links: a task's id and those of tasks to join with it by lines.
+        cloud: ``[R, 2]`` where a task might as well lie.
         height: pixels.
 
     Returns:
         A figure whose ``customdata[0]`` is the task id.
     """
     figure = go.Figure()
-    known = tasks[~tasks["upload"]].copy()
-    known["group"] = top_groups(known["group"].tolist())
-    for group, colour in group_colours(known["group"].tolist()).items():
-        part = known[known["group"] == group]
-        figure.add_trace(_points(part, group, {"color": colour, "size": 11, "opacity": 0.85}))
-    ringed = tasks[tasks["id"].isin(selected)]
-    if len(ringed):
-        figure.add_trace(
-            go.Scatter(
-                x=ringed["x"],
-                y=ringed["y"],
-                mode="markers",
-                marker={"size": 20, "color": "rgba(0,0,0,0)", "line": {"width": 2.5, "color": UPLOAD_COLOUR}},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )
-    uploads = tasks[tasks["upload"]]
+    known, uploads = tasks[~tasks["upload"]], tasks[tasks["upload"]]
+    chosen = frozenset(selected)
+    size = 11 if len(tasks) <= MANY else 7
+    if links is not None:
+        figure.add_trace(_lines(tasks.set_index("id"), *links))
+    if pd.api.types.is_numeric_dtype(known["group"]) and len(known):
+        figure.add_trace(_points(known, colour_title, chosen, _scale(known["group"], colour_title, size)))
+    else:
+        known = known.assign(group=top_groups(known["group"].astype(str).tolist()))
+        for group, colour in group_colours(known["group"].tolist()).items():
+            part = known[known["group"] == group]
+            figure.add_trace(_points(part, group, chosen, {"color": colour, "size": size, "opacity": 0.85}))
     if len(uploads):
-        trace = _points(
-            uploads,
-            "your uploads",
-            {"color": UPLOAD_COLOUR, "size": 18, "symbol": "star", "line": {"width": 1, "color": "white"}},
-        )
+        star = {"color": UPLOAD_COLOUR, "size": 18, "symbol": "star", "line": {"width": 1, "color": "white"}}
+        trace = _points(uploads, "your uploads", chosen, star)
         trace.update(mode="markers+text", text=uploads["name"].str.slice(0, 28), textposition="top center")
         figure.add_trace(trace)
+    if cloud is not None:
+        figure.add_trace(_cloud(cloud))
     figure.update_layout(
         template=TEMPLATE,
         height=height,
         dragmode="pan",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.02, "x": 0, "title": None, "font": {"size": 13}},
+        margin={"t": 40 if title else 10},
+        title={"text": title, "font": {"size": 15}} if title else None,
+        legend=LEGEND,
         uirevision="task map",
     )
     figure.update_xaxes(visible=False)
@@ -64,13 +95,49 @@ def task_map(tasks: pd.DataFrame, selected: frozenset[str] = frozenset(), height
     return figure
 
 
-def _points(part: pd.DataFrame, name: str, marker: dict) -> go.Scatter:
-    return go.Scatter(
+def _points(part: pd.DataFrame, name: str, chosen: frozenset[str], marker: dict) -> go.Scatter:
+    trace = go.Scatter(
         x=part["x"],
         y=part["y"],
         mode="markers",
         name=name,
         marker=marker,
+        selected={"marker": {"size": marker["size"] + 4}},
+        unselected={"marker": {"opacity": FADED}},
         customdata=part[["id", "name", "path", "classes", "images", "accuracy"]].to_numpy(),
         hovertemplate=HOVER,
+    )
+    if chosen:
+        trace.selectedpoints = [i for i, task in enumerate(part["id"]) if task in chosen]
+    return trace
+
+
+def _scale(values: pd.Series, title: str, size: int) -> dict:
+    bar = {"title": {"text": title}, "orientation": "h", "thickness": 10, "y": -0.02, "yanchor": "top", "len": 0.7}
+    # A few outliers must not take the colours from all others.
+    low, high = values.quantile([0.02, 0.98])
+    colours = {"color": values, "cmin": low, "cmax": high, "colorscale": SCALE, "showscale": True, "colorbar": bar}
+    return colours | {"size": size, "opacity": 0.9}
+
+
+def _lines(places: pd.DataFrame, task: str, others: Collection[str]) -> go.Scatter:
+    x, y = [], []
+    for other in others:
+        if task in places.index and other in places.index:
+            x += [places.at[task, "x"], places.at[other, "x"], None]
+            y += [places.at[task, "y"], places.at[other, "y"], None]
+    line = {"width": 1, "color": "rgba(128,128,128,0.7)"}
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+
+
+def _cloud(places: NDArray) -> go.Scatter:
+    marker = {"size": 7, "color": UPLOAD_COLOUR, "opacity": 0.25}
+    return go.Scatter(
+        x=places[:, 0],
+        y=places[:, 1],
+        mode="markers",
+        marker=marker,
+        name="where it might as well lie",
+        hoverinfo="skip",
+        unselected={"marker": {"opacity": 0.25}},
     )

@@ -47,29 +47,32 @@ def filter_square_norms(slices: Sequence[Tensor], delta: Tensor) -> Tensor:
         ``[B, O]`` values ||A^T delta_o||^2, >= 0 up to rounding.
     """
     weights = sum(part.shape[2] for part in slices)
+    precise = torch.promote_types(delta.dtype, torch.float32)
     if gram_is_cheaper(delta.shape[2], weights, delta.shape[1]):
+        # Terms of either sign cancel in this form: half precision would leave little of the result.
+        slices, delta = [part.to(precise) for part in slices], delta.to(precise)
         gram = slices[0] @ slices[0].transpose(1, 2)
         for part in slices[1:]:
             gram = torch.baddbmm(gram, part, part.transpose(1, 2))
         return ((gram @ delta) * delta).sum(1)
     rows = delta.transpose(1, 2)
-    total = (rows @ slices[0]).square_().sum(2)
+    total = (rows @ slices[0]).square_().sum(2, dtype=precise)
     for part in slices[1:]:
-        total += (rows @ part).square_().sum(2)
+        total += (rows @ part).square_().sum(2, dtype=precise)
     return total
 
 
-def patches(layer: Layer, inputs: Tensor, batch: int) -> list[Tensor]:
+def patches(layer: Layer, inputs: Tensor, batch: int, dtype: torch.dtype | None = None) -> list[Tensor]:
     """Input patches A of a layer in slices ``[B, P, D_i]``; of a grouped convolution the padded input alone.
 
     Args:
         layer: a convolution with any stride, dilation, padding or groups, or a linear layer.
         inputs: its input: ``[B, C, H, W]``; or ``[..., D]`` with the samples outermost, whatever lies
-            between them and the features (tokens, windows, positions). Anything shorter than float32
-            becomes float32.
+            between them and the features (tokens, windows, positions).
         batch: samples B.
+        dtype: in which products are taken; by default the input's own, at least float32.
     """
-    inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+    inputs = inputs.to(dtype or torch.promote_types(inputs.dtype, torch.float32))
     if isinstance(layer, nn.Linear):
         return [inputs.reshape(batch, -1, layer.in_features)]
     inputs = padded(layer, inputs)

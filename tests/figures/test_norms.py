@@ -55,3 +55,9 @@ def test_groups_differ_in_symbol_and_many_become_other():
 
 def test_nothing_known_draws_nothing():
     assert not norm_against_error(TASKS.assign(norm=np.nan)).data
+
+
+def test_what_is_chosen_is_brought_out():
+    figure = norm_against_error(TASKS, ["w", "gone"])
+    assert [(t.name, t.selectedpoints) for t in figure.data] == [("a", (0,)), ("b", ())]
+    assert all(t.selectedpoints is None for t in norm_against_error(TASKS, ["gone"]).data)

@@ -96,3 +96,18 @@ def test_what_cannot_be_drawn_is_refused():
         drawn(DISTANCE.where(DISTANCE > 0))
     with pytest.raises(ValueError, match="too large"):
         similarity_matrix(DISTANCE, np.zeros(MOST_TASKS + 1, dtype=np.int64), NAMES, GROUPS)
+
+
+def test_chosen_tasks_are_marked_at_their_places():
+    tree, figure = drawn(selected=["b", "e", "gone"])
+    marks = [t for t in figure.data if t.name == "chosen"]
+    places = sorted(tree.leaves.tolist().index(IDS.index(i)) for i in "be")
+    assert [sorted(marks[0].x), sorted(marks[1].y)] == [places, places]
+    assert len(drawn()[1].data) == len(figure.data) - 2
+
+
+def test_no_place_between_two_tasks_bears_a_name():
+    tree, figure = drawn()
+    names = figure.layout.xaxis.labelalias
+    assert [names[str(n)] for n in range(6)] == [f"task {IDS[leaf]}" for leaf in tree.leaves]
+    assert {names[f"{n / 10:.1f}"] for n in range(60) if n % 10} == {" "}

@@ -15,8 +15,9 @@ from t2v_core.fisher.diagonal import FIRST_LOOK, DiagonalSettings, fisher_diagon
 from t2v_core.fisher.factors import draw_labels
 from t2v_core.fisher.sums import assign_chunks
 from t2v_core.probe.bundled import SPEC
-from t2v_core.probe.heads import Head, fit_heads
+from t2v_core.probe.heads import Head, fit_heads, fit_regularised_head
 from t2v_core.probe.probe import Probe, make_probe
+from t2v_core.space.distances import symmetric
 from t2v_core.task.record import InputSpec
 from tests.oracles import bernoulli_fisher, exact_fisher, fisher_of_drawn_labels
 
@@ -51,6 +52,35 @@ def test_exact_agrees_with_a_loop_over_samples_and_labels(case, precise, rtol):
     expected = exact_fisher(probe.network, linear, probe.normalise(pixels))
     found = run(in_double(probe) if precise else probe, head, pixels, labels, estimator="exact").mean
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * 1e-3 * expected.max())
+
+
+def test_bfloat16_moves_the_embedding_by_less_than_the_tasks_differ(bundled, shapes, worlds):
+    rows = np.flatnonzero(~shapes.task.held_out)
+    pixels, labels = shapes.pixels[rows], shapes.task.labels[rows]
+    head = fit_regularised_head(bundled.features(pixels), labels, 5)
+    found = {p: run(bundled, head, pixels, labels, estimator="exact", precision=p) for p in ("float32", "bfloat16")}
+    precise, half = (found[p].mean for p in ("float32", "bfloat16"))
+    assert half.dtype == precise.dtype == np.float64
+    assert not np.array_equal(half, precise)  # it was taken at all
+    assert symmetric(precise[None], half[None])[0, 0] < 1e-3
+    np.testing.assert_allclose(half.sum(), precise.sum(), rtol=0.02)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "vit"])
+def test_bfloat16_serves_every_kind_of_layer(name, shapes):
+    torch.manual_seed(0)
+    if name == "vit":
+        network = torchvision.models.VisionTransformer(32, 8, 2, 2, 32, 64, num_classes=16)
+    else:
+        network = torchvision.models.mobilenet_v3_small(num_classes=16)
+    probe = make_probe(name, name, network, None, SPEC, "", CPU)
+    pixels, labels = shapes.pixels[::30], shapes.task.labels[::30]
+    head = Head(np.eye(5, 16, dtype=np.float32), np.zeros(5, np.float32), 0, 0, 0)
+    precise, half = (
+        run(probe, head, pixels, labels, estimator="exact", precision=p).mean for p in ("float32", "bfloat16")
+    )
+    np.testing.assert_allclose(half.sum(), precise.sum(), rtol=0.1)
+    assert np.corrcoef(half, precise)[0, 1] > 0.99
 
 
 def test_montecarlo_agrees_with_a_loop_over_the_same_draws(case):

@@ -1,0 +1,124 @@
+"""Maps of the task space by any of its distances, and what lies around a task. Cached by the bank's version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from pages.common.data import UPLOAD, task_table
+from pages.common.space import distances, tree
+from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import TASK2VEC
+from t2v_core.space.distances import symmetric, symmetric_rounds
+from t2v_core.space.kept import kept_map
+from t2v_core.space.matrix import embeddings_without_chunks
+from t2v_core.space.projection import PERPLEXITY, place
+
+ROUNDS = 60
+MOST_CLUSTERED = 2000
+"""Tasks up to which the map offers clusters: beyond, building the tree takes longer than a page may."""
+CLUSTERS = 10
+
+COLOURS = {
+    "branch of the taxonomy": "level 2",
+    "top of the taxonomy": "level 1",
+    "fine branch": "level 3",
+    "role in this bank": "role",
+    "data set": "origin",
+    "cluster": "cluster",
+    "norm of the embedding": "norm",
+    "error of a linear head, %": "error",
+}
+
+
+def map_table(bank: Bank, metric: str = "symmetric", perplexity: float = PERPLEXITY) -> pd.DataFrame:
+    """``task_table`` by id with map coordinates ``x, y`` and ``upload``; tasks without such a distance are left out.
+
+    Args:
+        bank: the bank.
+        metric: a symmetric one of ``space.METRICS``.
+        perplexity: of t-SNE.
+    """
+    return _map_table(bank, metric, perplexity, bank.location, bank.version())
+
+
+@st.cache_data(show_spinner="Drawing the map …", max_entries=8)
+def _map_table(_bank: Bank, metric: str, perplexity: float, location: str, version: int) -> pd.DataFrame:
+    tasks = task_table(_bank).set_index("id", drop=False)
+    distance = distances(_bank, metric)
+    tasks = tasks.loc[distance.index].copy()
+    tasks["upload"] = tasks["kind"] == UPLOAD
+    fixed, added = tasks.index[~tasks["upload"]], tasks.index[tasks["upload"]]
+    if not len(fixed):  # a bank of uploads alone: they are the map
+        fixed, added = added, fixed
+    coordinates = kept_map(_bank, distance.loc[fixed, fixed], perplexity)
+    tasks.loc[fixed, ["x", "y"]] = coordinates
+    if len(added):
+        tasks.loc[added, ["x", "y"]] = place(coordinates, distance.loc[added, fixed].to_numpy())
+    return tasks
+
+
+def clusters(bank: Bank, metric: str, ids: list[str]) -> pd.Series:
+    """The cluster of each task, by id, as the page "Similarity matrix" first shows them."""
+    found = tree(bank, metric, "complete", ids).cut(clusters=min(CLUSTERS, len(ids)))
+    return pd.Series([f"cluster {number:02d}" for number in found], index=ids)
+
+
+def place_task(bank: Bank, vector: NDArray) -> tuple[float, float]:
+    """Where a task that is not in the bank lies on the map of symmetric distances.
+
+    Args:
+        vector: ``[D]`` its Fisher embedding.
+    """
+    fixed, vectors = _fixed(bank)
+    x, y = place(fixed[["x", "y"]].to_numpy(), symmetric(vector[None], vectors))[0]
+    return float(x), float(y)
+
+
+def _fixed(bank: Bank) -> tuple[pd.DataFrame, NDArray]:
+    """The tasks that the map is made of, and their vectors ``[n, D]``."""
+    tasks = map_table(bank)
+    fixed = tasks[~tasks["upload"]]
+    found = embeddings_without_chunks(bank, TASK2VEC, next(iter(bank.probes())))
+    return fixed, np.stack([found[i].vector for i in fixed["id"]])
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What lies around a task in the Task2Vec space.
+
+    Attributes:
+        neighbours: one row a neighbour, nearest first, by id: ``distance``, and ``spread``, its standard deviation
+            over bootstrap rounds, NaN where an embedding has a single chunk.
+        cloud: ``[R, 2]`` by how much the task would be moved on the map in each round.
+    """
+
+    neighbours: pd.DataFrame
+    cloud: NDArray
+
+
+def surroundings(bank: Bank, task: str, count: int) -> Surroundings:
+    """The nearest tasks of one task, and how its own sampling noise blurs its distances and its place."""
+    return _surroundings(bank, task, count, bank.location, bank.version())
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _surroundings(_bank: Bank, task: str, count: int, location: str, version: int) -> Surroundings:
+    near = distances(_bank, "symmetric")[task].drop(task).nsmallest(count)
+    found = _bank.embeddings(TASK2VEC, next(iter(_bank.probes())), [task, *near.index])
+    rng = np.random.default_rng(0)
+    drawn = found[task].bootstrap(ROUNDS, rng)
+    others = np.stack([found[i].bootstrap(ROUNDS, rng) for i in near.index], axis=1) if len(near) else None
+    spread = np.empty(0) if others is None else symmetric_rounds(drawn[:, None], others)[:, 0].std(0)
+    fixed, vectors = _fixed(_bank)
+    apart = fixed["id"].to_numpy() != task
+    where = fixed.loc[apart, ["x", "y"]].to_numpy()
+    moved = np.zeros((ROUNDS, 2))
+    if len(where):
+        places = place(where, symmetric(np.vstack([found[task].vector, drawn]), vectors[apart]))
+        moved = places[1:] - places[0]
+    return Surroundings(pd.DataFrame({"distance": near, "spread": spread}), moved)
