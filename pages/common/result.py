@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import UPLOAD
 from pages.common.maps import map_table, place_task
 from pages.common.space import toolbar
 from t2v_core.bank.bank import Bank
@@ -16,6 +15,7 @@ from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.choice import fitted_chart, ranking_chart
 from t2v_core.figures.task_map import task_map
 from t2v_core.jobs.store import Job
+from t2v_core.space.tables import UPLOAD
 
 KIND_WORDS = {"twin": "same classes, new images", "mixed": "mixed classes", "attribute": "same images, new labels"}
 ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]"}
