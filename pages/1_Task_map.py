@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import kind_words
 from pages.common.frame import BANK, EXPERT, SIMILARITY, open_page
 from pages.common.maps import COLOURS, MOST_CLUSTERED, Surroundings, clusters, map_table, surroundings
 from pages.common.selected import select, selected
@@ -13,6 +12,7 @@ from pages.common.space import METRICS, available_metrics, distances, download, 
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.task_map import task_map
 from t2v_core.space.projection import PERPLEXITY
+from t2v_core.space.tables import kind_words
 
 SIDES = {"left": "symmetric", "right": "domain"}
 NONE = "none"

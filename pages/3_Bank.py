@@ -9,12 +9,13 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import UPLOAD, audit_table, kind_words, task_table
+from pages.common.data import audit_table, task_table
 from pages.common.frame import EXPERT, jobs, open_page, show_error
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import error_table, export_bank, import_bank
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import CANCELLED, FAILED, INTERRUPTED, Job, JobStore
+from t2v_core.space.tables import UPLOAD, kind_words
 
 
 def tasks_tab(bank: Bank) -> None:

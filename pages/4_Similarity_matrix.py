@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from pages.common.data import kind_words, task_table
+from pages.common.data import task_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.selected import selected
 from pages.common.space import (
@@ -27,6 +27,7 @@ from pages.common.space import (
 )
 from t2v_core.figures.similarity import LABELS_SHOWN, MOST_TASKS, similarity_matrix
 from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand, cophenetic_correlation
+from t2v_core.space.tables import kind_words
 from t2v_core.space.taxonomy import taxonomic_distance
 
 GROUPS = {

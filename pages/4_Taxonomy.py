@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import kind_words
 from pages.common.disagreements import show_disagreements
 from pages.common.frame import BANK, EXPERT, open_page, show_error
 from pages.common.norms import show_norms
@@ -16,7 +15,6 @@ from pages.common.space import (
     METRICS,
     Placed,
     available_metrics,
-    default_kinds,
     download,
     held,
     paths_of,
@@ -27,6 +25,7 @@ from pages.common.space import (
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.taxonomy import distance_by_level, neighbour_curves
+from t2v_core.space.tables import kind_words, kinds_with_a_place
 
 BANKS, OWN = "The bank's", "Your own"
 LEAST = 3
@@ -187,7 +186,7 @@ controls = st.container(horizontal=True)  # side by side, or one below the other
 wanted = controls.multiselect(
     "Kinds of tasks that take part",
     kinds,
-    default=default_kinds(kinds),
+    default=kinds_with_a_place(kinds),
     format_func=kind_words,
     wrap=True,
     width=520,
@@ -222,7 +221,7 @@ st.caption(
     + (
         "Mixtures and attributes are left out at first: a mixture of several branches, or a property, has no one place "
         "in a tree of things."
-        if content is None and set(wanted) == set(default_kinds(kinds)) and out
+        if content is None and set(wanted) == set(kinds_with_a_place(kinds)) and out
         else ""
     )
 )

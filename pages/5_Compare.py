@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.common.compare import MOST, choose, chosen_tasks, plain, suggestions, task_names
+from pages.common.compare import MOST, compared, plain, suggestions, task_names
 from pages.common.compare_views import show_experts, show_facts, show_layers, show_neighbours
 from pages.common.frame import BANK, EXPERT, open_page
+from pages.common.selected import select
 from t2v_core.bank.bank import Bank
 
 VIEWS = {
@@ -26,7 +27,7 @@ def suggest(bank: Bank, task: str | None, names: dict[str, str]) -> None:
     """Pairs to click, of all tasks or with the one that is chosen."""
     for what, pair in suggestions(bank, task).items():
         label = f"**{SUGGESTED[what]}:** {' and '.join(plain(names[i]) for i in pair)}"
-        st.button(label, key=f"suggest_{what}", on_click=choose, args=(pair,))
+        st.button(label, key=f"suggest_{what}", on_click=select, args=(pair,))
 
 
 bank = open_page(
@@ -39,7 +40,7 @@ if not names:
     st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
     st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
-chosen = chosen_tasks(names)
+chosen = compared(names)
 if st.session_state.get("compare") != chosen:
     st.session_state["compare"] = chosen
 st.multiselect(
@@ -51,7 +52,7 @@ st.multiselect(
     select_all=False,
     wrap=True,
     key="compare",
-    on_change=lambda: choose(st.session_state["compare"]),
+    on_change=lambda: select(st.session_state["compare"]),
 )
 if len(chosen) < 2:
     if len(names) < 2:

@@ -100,11 +100,20 @@ def test_the_experts_of_each_are_those_with_the_lowest_errors(compare, bank_path
     assert "generic (not fine-tuned)" in shown.index
 
 
-def test_what_is_not_there_is_passed_over_and_too_many_are_cut(compare, bank_path):
+def test_what_is_not_there_is_passed_over(compare, bank_path):
     app = compare(task=["nobody", "digits", "digits"])
     assert app.multiselect(key="compare").value == ["digits"]
     app = compare(task=list(some(bank_path, 2)), view="no view", k="many")
     assert app.segmented_control(key="view").value == VIEWS[0]
+
+
+def test_of_many_tasks_the_first_are_compared_and_the_choice_is_left_alone(compare, bank_path, monkeypatch):
+    monkeypatch.setattr("pages.common.compare.MOST", 3)
+    tasks = list(some(bank_path, 5))
+    app = compare(task=tasks)
+    assert app.info[0].value == "5 tasks are chosen; the first 3 are compared."
+    assert app.multiselect(key="compare").value == tasks[:3]
+    assert app.query_params["task"] == tasks
 
 
 def test_clearing_the_choice_clears_the_address(compare, bank_path):

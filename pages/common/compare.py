@@ -11,9 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.data import task_table
+from pages.common.selected import selected
 from pages.common.space import distances, records
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
+from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.selection.meta_task import GENERIC, candidates
 from t2v_core.space.compare import (
@@ -21,7 +23,6 @@ from t2v_core.space.compare import (
     compare_pair,
     distances_with_spread,
     notable_pairs,
-    task_embeddings,
 )
 from t2v_core.space.taxonomy import own_paths, taxonomic_distance
 
@@ -29,27 +30,17 @@ MOST = 8
 """Tasks compared at once: more colours and columns than that cannot be told apart."""
 
 GENERIC_NAME = "generic (not fine-tuned)"
-KEPT = "compared_tasks"
 
 
 # ---- the choice ------------------------------------------------------------------------------------------
 
 
-def chosen_tasks(known: Container[str]) -> list[str]:
-    """Ids of the tasks to compare: those of the address, else those that were compared before on this visit."""
-    asked = st.query_params.get_all("task")
-    wanted = [task for task in dict.fromkeys(asked or st.session_state.get(KEPT, [])) if task in known]
-    if len(wanted) > MOST:
-        st.info(f"{len(wanted)} tasks were asked for; the first {MOST} are compared.")
-    choose(wanted[:MOST])
-    return wanted[:MOST]
-
-
-def choose(tasks: Sequence[str]) -> None:
-    """Compare these tasks: their ids go into the address, so that a link opens the same view."""
-    st.session_state[KEPT] = list(tasks)
-    if st.query_params.get_all("task") != list(tasks):
-        st.query_params["task"] = list(tasks)
+def compared(known: Container[str]) -> list[str]:
+    """The tasks to compare: the chosen ones, which all pages share, or the first of them where they are many."""
+    chosen = selected(known)
+    if len(chosen) > MOST:
+        st.info(f"{len(chosen):,} tasks are chosen; the first {MOST} are compared.")
+    return chosen[:MOST]
 
 
 def task_names(bank: Bank) -> dict[str, str]:
@@ -84,6 +75,12 @@ def probe(bank: Bank) -> ProbeInfo:
     return next(iter(bank.probes().values()))
 
 
+def _embeddings(bank: Bank, tasks: Sequence[str]) -> dict[str, Embedding]:
+    """The Fisher embeddings of some tasks with their chunks, in this order; nothing is read of the others."""
+    found = bank.embeddings(TASK2VEC, probe(bank).weights_hash, tasks)
+    return {task: found[task] for task in tasks}
+
+
 def pair_table(bank: Bank, tasks: Sequence[str]) -> pd.DataFrame:
     """Every pair: ``a, b, distance, spread, low, high``, its ``domain`` and its ``taxonomic`` distance where known."""
     return _pair_table(bank, tuple(tasks), bank.location, bank.version())
@@ -91,7 +88,7 @@ def pair_table(bank: Bank, tasks: Sequence[str]) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner="Measuring the spread …", max_entries=16)
 def _pair_table(_bank: Bank, tasks: tuple[str, ...], location: str, version: int) -> pd.DataFrame:
-    pairs = distances_with_spread(task_embeddings(_bank, tasks, probe(_bank).weights_hash))
+    pairs = distances_with_spread(_embeddings(_bank, tasks))
     domain = distances(_bank, "domain").reindex(index=tasks, columns=tasks)
     paths = [own_paths(records(_bank)[task]) for task in tasks]
     taxonomic = pd.DataFrame(taxonomic_distance(paths), tasks, tasks)
@@ -108,14 +105,13 @@ def pair_comparison(bank: Bank, a: str, b: str) -> PairComparison:
 
 @st.cache_resource(show_spinner="Comparing the filters …", max_entries=16)
 def _pair_comparison(_bank: Bank, a: str, b: str, location: str, version: int) -> PairComparison:
-    info = probe(_bank)
-    found = task_embeddings(_bank, [a, b], info.weights_hash)
-    return compare_pair(found[a], found[b], info.layers)
+    found = _embeddings(_bank, [a, b])
+    return compare_pair(found[a], found[b], probe(_bank).layers)
 
 
 def fact_table(bank: Bank, tasks: Sequence[str]) -> pd.DataFrame:
     """One row a task, by id: its place, kind, size, norm and errors; in numbers, NaN where unknown."""
-    found = task_embeddings(bank, tasks, probe(bank).weights_hash)
+    found = _embeddings(bank, tasks)
     known = task_table(bank).set_index("id").loc[list(tasks), ["role", "origin", "classes", "images", "norm"]]
     paths = {task: records(bank)[task].taxonomy for task in tasks}
     levels = range(max(map(len, paths.values())))

@@ -9,15 +9,15 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from pages.common.data import UPLOAD, task_table
+from pages.common.data import task_table
 from pages.common.space import distances, tree
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.selection.ranking import between
 from t2v_core.space.distances import symmetric, symmetric_rounds
-from t2v_core.space.kept import kept_map
 from t2v_core.space.matrix import embeddings_without_chunks
 from t2v_core.space.projection import PERPLEXITY, place
+from t2v_core.space.tables import map_table as table_of_places
 
 ROUNDS = 60
 MOST_CLUSTERED = 2000
@@ -49,18 +49,7 @@ def map_table(bank: Bank, metric: str = "symmetric", perplexity: float = PERPLEX
 
 @st.cache_data(show_spinner="Drawing the map …", max_entries=8)
 def _map_table(_bank: Bank, metric: str, perplexity: float, location: str, version: int) -> pd.DataFrame:
-    tasks = task_table(_bank).set_index("id", drop=False)
-    distance = distances(_bank, metric)
-    tasks = tasks.loc[distance.index].copy()
-    tasks["upload"] = tasks["kind"] == UPLOAD
-    fixed, added = tasks.index[~tasks["upload"]], tasks.index[tasks["upload"]]
-    if not len(fixed):  # a bank of uploads alone: they are the map
-        fixed, added = added, fixed
-    coordinates = kept_map(_bank, distance.loc[fixed, fixed], perplexity)
-    tasks.loc[fixed, ["x", "y"]] = coordinates
-    if len(added):
-        tasks.loc[added, ["x", "y"]] = place(coordinates, distance.loc[added, fixed].to_numpy())
-    return tasks
+    return table_of_places(_bank, task_table(_bank), distances(_bank, metric), perplexity)
 
 
 def clusters(bank: Bank, metric: str, ids: list[str]) -> pd.Series:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import UPLOAD
 from pages.common.maps import map_table, place_task
 from pages.common.space import toolbar
 from t2v_core.bank.bank import Bank
@@ -18,6 +17,7 @@ from t2v_core.figures.task_map import task_map
 from t2v_core.jobs.store import Job
 from t2v_core.selection.explanation import given_up
 from t2v_core.selection.ways import WAYS
+from t2v_core.space.tables import UPLOAD
 
 KIND_WORDS = {"twin": "same classes, new images", "mixed": "mixed classes", "attribute": "same images, new labels"}
 ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]"}

@@ -16,7 +16,7 @@ def selected(known: Container[str]) -> list[str]:
 
     An address that names tasks has been followed from somewhere and wins over what was chosen before.
     """
-    linked = [task for task in st.query_params.get_all("task") if task]
+    linked = list(dict.fromkeys(task for task in st.query_params.get_all("task") if task))
     if linked:
         st.session_state[TASKS] = linked
     return [task for task in st.session_state.get(TASKS, []) if task in known]

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from pages.common.data import UPLOAD, task_table
+from pages.common.data import task_table
 from pages.common.frame import MAP
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
@@ -27,9 +27,6 @@ METRICS = {
     "domain": "domain (images only)",
     "asymmetric": "Task2Vec, asymmetric",
 }
-
-NO_PLACE = {"mixed", "attribute", "attribute-source"}
-"""Kinds whose path groups labels: a mixture of branches or a property has no one place among things."""
 
 LINKED = 300
 """More ids do not fit into an address."""
@@ -198,8 +195,3 @@ def tree(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> Clusterin
 @st.cache_resource(show_spinner="Clustering …", max_entries=8)
 def _tree(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> Clustering:
     return kept_clustering(_bank, distances(_bank, metric).loc[list(ids), list(ids)], linkage)
-
-
-def default_kinds(kinds: Sequence[str]) -> list[str]:
-    """Kinds whose tasks have one place among things; all where none has."""
-    return [k for k in kinds if k not in NO_PLACE and k != UPLOAD] or list(kinds)

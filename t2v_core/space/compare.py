@@ -9,34 +9,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import select
 
-from t2v_core.bank import schema
-from t2v_core.bank.bank import Bank, embedding_from_row
-from t2v_core.embedding.record import TASK2VEC, Embedding
+from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.space.distances import check_comparable, symmetric, symmetric_rounds
 
 FloatArray = NDArray[np.float64]
 
 ROUNDS = 200
-
-
-def task_embeddings(bank: Bank, tasks: Sequence[str], weights_hash: str) -> dict[str, Embedding]:
-    """The Fisher embeddings of some tasks with their chunks, in the order asked for; tasks that have none are left out.
-
-    Args:
-        bank: the bank; nothing is read of its other tasks.
-        tasks: ids.
-        weights_hash: of the probe.
-    """
-    table = schema.embedding
-    query = select(table).where(
-        table.c.method == TASK2VEC, table.c.weights_hash == weights_hash, table.c.task_id.in_(list(tasks))
-    )
-    with bank.engine.connect() as connection:
-        found = {row["task_id"]: embedding_from_row(dict(row)) for row in connection.execute(query).mappings()}
-    return {task: found[task] for task in tasks if task in found}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from t2v_core.cli import main
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.tangent_kernel import gradients, tangent_kernel
 from t2v_core.errors import InputError
-from t2v_core.experts.training import load_expert
+from t2v_core.experts.weights import load_expert
 from t2v_core.measuring import by_score, run
 from t2v_core.measuring.bench import CPU, Bench
 from t2v_core.measuring.by_embedding import CHUNKS
@@ -75,7 +75,7 @@ def test_methods_without_labels_cannot_tell_tasks_over_the_same_images_apart(tin
 def test_scores_are_those_of_the_plain_function_turned_so_that_lower_is_better(tiny_bank, tiny):
     measure(tiny_bank, tiny, ["knn"], report=silent)
     expert = next(e for e in tiny_bank.experts() if e.id == "expert-textures")
-    network = load_expert(tiny_bank.weights / expert.weights_file, expert.weights_sha256, CPU)
+    network = load_expert(expert, tiny_bank.weights, CPU)
     counts = next(t.decoded for t in tiny if t.id == "counts")
     rows = ~counts.task.held_out
     expected = -knn(network.features(counts.pixels[rows]).numpy(), counts.task.labels[rows])

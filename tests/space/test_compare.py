@@ -15,7 +15,6 @@ from t2v_core.space.compare import (
     notable_pairs,
     own_neighbours,
     shared_neighbours,
-    task_embeddings,
 )
 from t2v_core.space.distances import symmetric
 from tests.oracles import symmetric_distance
@@ -145,11 +144,3 @@ def test_notable_pairs_by_hand():
     assert notable_pairs(distance.loc[["a"], ["a"]], ["x"]) == {}
     distance.loc["a", "b"] = distance.loc["b", "a"] = np.nan  # a missing distance is no small one
     assert notable_pairs(distance, groups, "a")["nearest"] == ("a", "c")
-
-
-def test_embeddings_are_read_with_their_chunks_in_the_order_asked_for(plain_bank):
-    found = task_embeddings(plain_bank, ["t3", "nobody", "t1"], "w")
-    assert list(found) == ["t3", "t1"]
-    assert found["t3"].chunk_means.shape == (10, 8)
-    np.testing.assert_array_equal(found["t1"].vector, plain_bank.embeddings("task2vec")["t1"].vector)
-    assert task_embeddings(plain_bank, ["t1"], "another probe") == {}

@@ -1,0 +1,99 @@
+"""The tasks of a bank as tables to draw: what is known of each, and where it lies on the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import TASK2VEC
+from t2v_core.space.kept import kept_map
+from t2v_core.space.matrix import embeddings_without_chunks
+from t2v_core.space.projection import PERPLEXITY, place
+
+UPLOAD = "upload"
+
+KIND_WORDS = {
+    "large": "superclasses, large set",
+    "twin": "superclasses, small set",
+    "mixed": "mixed classes",
+    "attribute": "attributes",
+    "attribute-source": "attributes, large set",
+    "broad": "broad",
+    "other": "other worlds",
+    UPLOAD: "your uploads",
+}
+
+NO_PLACE = {"mixed", "attribute", "attribute-source"}
+"""Kinds whose path groups labels: a mixture of branches or a property has no one place among things."""
+
+LEVELS = ("level 1", "level 2", "level 3")
+
+
+def kind_words(kind: str) -> str:
+    """The role of a task in its bank, in words."""
+    return KIND_WORDS.get(kind, kind)
+
+
+def kinds_with_a_place(kinds: Iterable[str]) -> list[str]:
+    """Kinds whose tasks have one place among things; all where none has."""
+    kinds = list(kinds)
+    return [k for k in kinds if k not in NO_PLACE and k != UPLOAD] or kinds
+
+
+def task_table(bank: Bank) -> pd.DataFrame:
+    """One row a task: ``id, name, kind, role, origin, path, classes, images, accuracy, norm, error, level 1..3``.
+
+    ``accuracy`` (in words) and ``error`` (in %) are of a linear head on the probe. Tasks without a place in a
+    taxonomy stand under their data set, uploads under their own name.
+    """
+    info = next(iter(bank.probes().values()), None)
+    embedded = {} if info is None else embeddings_without_chunks(bank, TASK2VEC, info.weights_hash)
+    rows = []
+    for t in bank.tasks():
+        path = t.taxonomy or (("your uploads",) if t.kind == UPLOAD else (t.origin,))
+        found = embedded.get(t.id)
+        accuracy = float(found.facts.get("validation_accuracy", np.nan)) if found else np.nan  # type: ignore[arg-type]
+        rows.append(
+            {
+                "id": t.id,
+                "name": t.name,
+                "kind": t.kind,
+                "role": kind_words(t.kind),
+                "origin": t.origin,
+                "path": " › ".join(path),
+                "classes": len(t.classes),
+                "images": sum(t.counts) - t.held_out,
+                "accuracy": "–" if np.isnan(accuracy) else f"{accuracy:.0%}",
+                "norm": float(np.abs(found.vector).sum()) if found else np.nan,
+                "error": 100 * (1 - accuracy),
+                **{level: path[min(i, len(path) - 1)] for i, level in enumerate(LEVELS)},
+            }
+        )
+    columns = ["id", "name", "kind", "role", "origin", "path", "classes", "images", "accuracy", "norm", "error"]
+    return pd.DataFrame(rows, columns=[*columns, *LEVELS])
+
+
+def map_table(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame, perplexity: float = PERPLEXITY) -> pd.DataFrame:
+    """The tasks that have a distance, by id, with map coordinates ``x, y`` and ``upload``.
+
+    Uploads are placed on the map of the others, which stays as it is.
+
+    Args:
+        bank: where maps are kept.
+        tasks: from ``task_table``.
+        distance: symmetric, by task id.
+        perplexity: of t-SNE.
+    """
+    tasks = tasks.set_index("id", drop=False).loc[distance.index].copy()
+    tasks["upload"] = tasks["kind"] == UPLOAD
+    fixed, added = tasks.index[~tasks["upload"]], tasks.index[tasks["upload"]]
+    if not len(fixed):  # a bank of uploads alone: they are the map
+        fixed, added = added, fixed
+    coordinates = kept_map(bank, distance.loc[fixed, fixed], perplexity)
+    tasks.loc[fixed, ["x", "y"]] = coordinates
+    if len(added):
+        tasks.loc[added, ["x", "y"]] = place(coordinates, distance.loc[added, fixed].to_numpy())
+    return tasks
