@@ -11,7 +11,7 @@ def add_images(to: argparse.ArgumentParser) -> None:
     """The options by which a person gives the images of the bank's tasks."""
     to.add_argument("paths", nargs="*", metavar="PATH", help="folders or zips, one a task, as they were embedded")
     to.add_argument(
-        "--data", type=Path, help="CIFAR-100, of which the demo tasks are made (without it: shapes and digits)"
+        "--data", type=Path, help="CIFAR-100, which the demo tasks are made of (without it: shapes, digits)"
     )
     to.add_argument("--tasks", nargs="+", metavar="ID", help="these tasks alone")
     to.add_argument("--attribute", help="which attribute column of labels.csv")
