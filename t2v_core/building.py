@@ -29,10 +29,11 @@ from t2v_core.experts.schedules import SCALED, Schedule, settings_of
 from t2v_core.experts.training import TrainedExpert, fine_tune
 from t2v_core.experts.weights import keep_weights, spec_of
 from t2v_core.filling import features_of, fill_errors
-from t2v_core.pipeline import Report, task_record, training_digests
+from t2v_core.pipeline import task_record, training_digests
 from t2v_core.probe.bundled import SMALL_RESNET, SPEC, load_bundled
 from t2v_core.probe.registry import load_probe
 from t2v_core.probe.training import TrainingSettings
+from t2v_core.request import Report
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.distances import symmetric
 from t2v_core.task.record import DecodedTask

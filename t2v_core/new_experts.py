@@ -15,11 +15,12 @@ from t2v_core.experts.images import pixels_at
 from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
 from t2v_core.experts.training import fine_tune
 from t2v_core.experts.weights import SUFFIX, keep_weights, read_expert
-from t2v_core.pipeline import Options, Report, embed, save, staged
+from t2v_core.pipeline import embed, save
 from t2v_core.probe.bundled import SMALL_RESNET
 from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.registry import load_probe
 from t2v_core.probe.weights import BUNDLED
+from t2v_core.request import Options, Report, staged
 from t2v_core.task.worlds import slug
 
 TRAINING = "fine-tuning the expert"

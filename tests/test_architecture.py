@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "selection": {"space", "embedding", "probe.record", "bank"},
     "transferability": set(),
     "figures": set(),
-    "jobs": {"bank", "pipeline", "recommendation", "filling", "new_experts"},
+    "jobs": {"bank", "pipeline", "recommendation", "filling", "new_experts", "experiments"},
 }
 """What each room may use beside itself and ``errors``. bank and task are records wherever they are read."""
 

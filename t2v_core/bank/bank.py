@@ -212,6 +212,13 @@ class Bank:
         with self._change() as connection:
             _upsert(connection, schema.trial, asdict(entry))
 
+    def has_trial(self, trial_id: str) -> bool:
+        """Whether a trial has been made."""
+        with self.engine.connect() as connection:
+            return (
+                connection.execute(select(schema.trial.c.id).where(schema.trial.c.id == trial_id)).first() is not None
+            )
+
     def trials(self) -> list[TrialEntry]:
         """Every trial, in the order of tasks, experts and seeds."""
         c = schema.trial.c

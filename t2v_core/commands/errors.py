@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
-from t2v_core.commands.experts import add_background, submit
+from t2v_core.commands.images import add_images, image_arguments
+from t2v_core.commands.jobs import add_background, submit
 from t2v_core.commands.output import Reporter, show_facts
 
 
@@ -26,28 +26,6 @@ def add_errors(command: Callable[..., argparse.ArgumentParser], commands: Any) -
     add_images(fill)
     fill.add_argument("--experts", nargs="+", metavar="ID", help="under these experts alone")
     add_background(fill)
-
-
-def add_images(to: argparse.ArgumentParser) -> None:
-    """The options by which a person gives the images of the bank's tasks."""
-    to.add_argument("paths", nargs="*", metavar="PATH", help="folders or zips, one a task, as they were embedded")
-    to.add_argument("--data", type=Path, help="CIFAR-100, of which the demo tasks are made")
-    to.add_argument("--tasks", nargs="+", metavar="ID", help="these tasks alone")
-    to.add_argument("--attribute", help="which attribute column of labels.csv")
-    to.add_argument("--max-images", type=int, default=2000, metavar="M", help="as they were embedded")
-
-
-def image_arguments(o: argparse.Namespace) -> dict[str, Any]:
-    """What ``add_images`` asked for, as JSON."""
-    return {
-        "paths": [str(Path(path).resolve()) for path in o.paths],
-        "data": str(o.data.resolve()) if o.data else None,
-        "tasks": o.tasks,
-        "attribute": o.attribute,
-        "max_images": o.max_images,
-        "seed": o.seed,
-        "device": o.device,
-    }
 
 
 def _errors(o: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
+from t2v_core.commands.images import add_images, image_arguments
+from t2v_core.commands.jobs import add_background, or_job, submit
 from t2v_core.commands.output import Reporter, show_facts, show_rows
 
 
@@ -38,24 +40,24 @@ def add_experts_commands(command: Callable[..., argparse.ArgumentParser], comman
     added.add_argument("--name", help="what to call the expert")
     added.add_argument("--input-size", type=int, metavar="PIXELS", help="side of its images, where not the usual one")
 
+    about = "Measure the transfer distance: what fine-tuning from an expert gains over the generic network."
+    moved = command(actions, "transfer", _transfer, or_job(_show_transfer), about)
+    moved.add_argument("--sources", nargs="+", required=True, metavar="ID", help="experts, or tasks of experts")
+    about = "Measure how many images a task takes with the picked, the generic and the best expert."
+    efficient = command(actions, "efficiency", _efficiency, or_job(show_rows), about)
+    efficient.add_argument("--sizes", nargs="+", type=int, metavar="N", help="training images of each class")
+    for added in (moved, efficient):
+        add_images(added)
+        added.add_argument("--repeats", type=int, default=3, metavar="N", help="seeds tried (default: %(default)s)")
+        add_schedule(added, "brief")
+        add_background(added)
+
 
 def add_schedule(to: argparse.ArgumentParser, default: str) -> None:
     """The options of a fine-tuning."""
     to.add_argument("--schedule", default=default, help="scaled, brief or paper (default: %(default)s)")
     to.add_argument("--epochs", type=int, metavar="N", help="in place of the schedule's")
     to.add_argument("--images-per-epoch", type=int, metavar="N", help="in place of the schedule's")
-
-
-def add_background(to: argparse.ArgumentParser) -> None:
-    """The option that makes a job of a command."""
-    to.add_argument("--background", action="store_true", help="as a job, which the page Bank shows, stops and resumes")
-
-
-def submit(bank: Bank, kind: str, title: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Start a job and say which."""
-    from t2v_core.jobs.store import JobStore
-
-    return {"job": JobStore(bank).submit(kind, title, arguments).id, "title": title}
 
 
 def _experts(o: argparse.Namespace) -> dict[str, Any]:
@@ -86,3 +88,30 @@ def _add(o: argparse.Namespace) -> dict[str, Any]:
     device = pick_device(o.device)
     bank = Bank(o.bank, demo=True)
     return {"rows": add_experts(bank, o.source, o.architecture, o.task, o.name, o.input_size, device, Reporter())}
+
+
+def _transfer(o: argparse.Namespace) -> dict[str, Any]:
+    return _experiment(o, "transfer", "transfer distances", {"sources": o.sources})
+
+
+def _efficiency(o: argparse.Namespace) -> dict[str, Any]:
+    return _experiment(o, "efficiency", "data efficiency", {"sizes": o.sizes} if o.sizes else {})
+
+
+def _experiment(o: argparse.Namespace, kind: str, title: str, own: dict[str, Any]) -> dict[str, Any]:
+    bank = Bank(o.bank, demo=True)
+    common = {name: getattr(o, name) for name in ("repeats", "schedule", "epochs", "images_per_epoch")}
+    arguments = image_arguments(o) | common | own
+    if o.background:
+        return submit(bank, kind, title, arguments)
+    from t2v_core.experiments import EXPERIMENTS, TrialOptions
+
+    return EXPERIMENTS[kind](bank, TrialOptions(**arguments), Reporter())
+
+
+def _show_transfer(result: dict[str, Any]) -> None:
+    for row in result["rows"]:
+        found = "not defined: no error to reduce" if row["d_ft"] is None else f"{row['d_ft']:+.3f}"
+        spread = "" if row["spread"] is None else f" ± {row['spread']:.3f} over {row['repeats']} seeds"
+        errors = f"{row['error']:.1f} %, generic {row['generic_error']:.1f} %"
+        print(f"{row['source']} -> {row['target']}: {found}{spread} ({errors})")

@@ -31,10 +31,13 @@ class Schedule:
 
     @property
     def key(self) -> str:
-        """Name and the start of the hash of everything but the seed: outcomes of other settings are never mixed."""
-        settings = {k: v for k, v in asdict(self).items() if k != "name"}
-        settings["body"] = {k: v for k, v in settings["body"].items() if k != "seed"}
-        return f"{self.name}-{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
+        """Name and the start of the hash of the settings: outcomes of other settings are never mixed.
+
+        The seed is a record of its own, and the border follows from the network's input.
+        """
+        settings = {k: v for k, v in asdict(self.body).items() if k not in ("seed", "padding")}
+        text = json.dumps([self.head_epochs, settings], sort_keys=True)
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 SCALED = Schedule(

@@ -69,6 +69,10 @@ def _run(job: Job, store: JobStore, report: Report) -> dict[str, Any]:
         from t2v_core.filling import FillOptions, fill
 
         return fill(store.bank, FillOptions(**job.arguments), report)
+    if job.kind in ("transfer", "efficiency"):
+        from t2v_core.experiments import EXPERIMENTS, TrialOptions
+
+        return EXPERIMENTS[job.kind](store.bank, TrialOptions(**job.arguments), report)
     raise InputError(f"this version knows no job of kind {job.kind!r}")
 
 

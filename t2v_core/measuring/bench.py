@@ -20,9 +20,9 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.weights import load_expert
-from t2v_core.pipeline import Report
 from t2v_core.probe.bundled import load_bundled
 from t2v_core.probe.probe import Probe
+from t2v_core.request import Report
 from t2v_core.selection.meta_task import KINDS, from_bank
 from t2v_core.task.record import DecodedTask
 from t2v_core.task.worlds import WorldTask

@@ -17,7 +17,7 @@ from t2v_core.errors import InputError
 from t2v_core.measuring import by_embedding, by_score
 from t2v_core.measuring.bench import MOST, Bench
 from t2v_core.measuring.finding import Finding
-from t2v_core.pipeline import Report
+from t2v_core.request import Report
 from t2v_core.task.worlds import WorldTask
 from t2v_core.transferability.registry import SCORES
 
