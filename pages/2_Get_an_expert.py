@@ -34,11 +34,13 @@ def take_in(bank: Bank) -> None:
     with show_heading(seen):
         _offer_other_images()
     show_preview(seen)
-    if seen.fault:
-        show_without_labels(bank, seen)
+    before_form = st.container()
     arguments = ask(bank, name, seen)
     if arguments is not None:
         _start(bank, source, arguments)
+    if seen.fault:
+        with before_form:  # drawn last: what was measured may take a moment to read, and the form need not wait
+            show_without_labels(bank, seen)
 
 
 def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
@@ -76,17 +78,17 @@ def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
 
 
 def _explain() -> None:
-    folders, table, plain = st.columns(3)
+    folders, table, plain = st.columns([1, 1.25, 0.8])
     folders.markdown(
         "**One subfolder per class**\n```\nflowers/\n  rose/   1.jpg 2.jpg …\n  tulip/  1.jpg 2.jpg …\n```\n"
         "or the same below `train/` and `test/`."
     )
     table.markdown(
-        "**Images beside a `labels.csv`**\n```\nfile,label       or   file,red,has_thorns\n"
-        "1.jpg,rose            1.jpg,1,1\n2.jpg,tulip           2.jpg,0,0\n```\nEach 0/1 column is a task of its own."
+        "**Images beside a `labels.csv`**\n```\nfile,label    or   file,red,spiky\n"
+        "1.jpg,rose         1.jpg,1,1\n2.jpg,tulip        2.jpg,0,0\n```\nEach 0/1 column is a task of its own."
     )
     plain.markdown(
-        "**Images alone**\n```\nflowers/\n  1.jpg 2.jpg 3.jpg …\n\n```\n"
+        "**Images alone**\n```\nflowers/\n  1.jpg 2.jpg\n  3.jpg 4.jpg …\n```\n"
         "Without labels you still get a ranking and a download."
     )
     st.caption(

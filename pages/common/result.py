@@ -157,29 +157,20 @@ def _keep(bank: Bank, result: dict, out: Path) -> None:
 
 
 def _facts(result: dict) -> None:
-    task = result["task"]
-    cells = st.columns(5)
-    cells[0].metric("Images used", f"{task['images']:,}")
-    cells[1].metric("Classes", len(task["classes"]) or "no labels")
+    task, teacher = result["task"], result["teacher"]
+    facts = [("Images used", f"{task['images']:,}", None), ("Classes", len(task["classes"]) or "no labels", None)]
     if task["validation_accuracy"] is not None:
-        cells[2].metric(
-            "Probe head accuracy",
-            f"{task['validation_accuracy']:.0%}",
-            help=f"Balanced accuracy of a linear head on the probe, on {task['validation_size']} images kept aside.",
-        )
-    elif result["teacher"]:
-        cells[2].metric(
-            "Classifier's first guess",
-            f"{result['teacher']['confidence']:.0%}",
-            help="Mean probability that the probe's own classifier gives its first guess: how sure it is.",
-        )
+        about = f"Balanced accuracy of a linear head on the probe, on {task['validation_size']} images kept aside."
+        facts.append(("Probe head accuracy", f"{task['validation_accuracy']:.0%}", about))
+    if teacher:
+        about = "Mean probability that the probe's own classifier gives its first guess: how sure it is."
+        facts.append(("Classifier's first guess", f"{teacher['confidence']:.0%}", about))
     if task["relative_error"] is not None:
-        cells[3].metric(
-            "Error of the embedding",
-            f"{task['relative_error']:.1%}",
-            help="Relative standard error of the task's vector, from 16 disjoint parts of your images.",
-        )
-    cells[4].metric("Time", f"{sum(result['seconds'].values()):.0f} s", help=str(result["seconds"]))
+        about = "Relative standard error of the task's vector, from 16 disjoint parts of your images."
+        facts.append(("Error of the embedding", f"{task['relative_error']:.1%}", about))
+    facts.append(("Time", f"{sum(result['seconds'].values()):.0f} s", str(result["seconds"])))
+    for cell, (label, value, about) in zip(st.columns(5), facts, strict=False):
+        cell.metric(label, value, help=about)
 
 
 def _map(bank: Bank, result: dict, out: Path) -> None:
