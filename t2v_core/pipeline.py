@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
@@ -24,6 +25,8 @@ from t2v_core.selection.ways import REMAINING
 from t2v_core.task.record import DecodedTask, Progress
 
 UNLABELLED = "The images carry no labels, so PseudoTask embeds them: the probe's own classifier stands in for labels."
+S = TypeVar("S", bound=Task2VecSettings)
+
 EMBEDDING = "embedding the task"
 
 
@@ -114,16 +117,18 @@ def _by_probe(
     decoded: DecodedTask, probe: Probe, method: str, options: Options, learnable: bool, progress: Progress
 ) -> list[Embedding]:
     if method == PSEUDOTASK:
-        pseudo = PseudoTaskSettings(estimator=options.method, tolerance=options.tolerance, seed=options.seed)
         return [
-            embed_pseudotask(decoded, probe, pseudo, progress=progress),
+            embed_pseudotask(decoded, probe, _settings(PseudoTaskSettings, options), progress=progress),
             embed_domain(decoded, probe, seed=options.seed),
         ]
     if method == DOMAIN and not learnable:
         return [embed_domain(decoded, probe, seed=options.seed, progress=progress)]
-    settings = Task2VecSettings(estimator=options.method, tolerance=options.tolerance, seed=options.seed)
-    found = embed_task(decoded, probe, settings, progress=progress)
+    found = embed_task(decoded, probe, _settings(Task2VecSettings, options), progress=progress)
     return [found.fisher, found.domain]
+
+
+def _settings(kind: type[S], options: Options) -> S:
+    return kind(estimator=options.method, tolerance=options.tolerance, precision=options.precision, seed=options.seed)
 
 
 def save(bank: Bank, task: EmbeddedTask) -> None:

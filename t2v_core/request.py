@@ -35,6 +35,7 @@ class Options:
             images carry no labels, else Task2Vec.
         method: estimator of the Fisher information: ``"montecarlo"``, ``"exact"`` or ``"variational"``.
         tolerance: stop once the embedding's relative standard error is below it; None uses every image.
+        precision: ``"float32"``, or ``"bfloat16"`` where the machine is faster with it.
         selector: how experts are ranked, one of ``selection.ways.WAYS``; by default by PseudoTask where the images
             carry no labels, else by the asymmetric distance.
         max_images: at most this many training images are used, balanced over the classes.
@@ -51,6 +52,7 @@ class Options:
     embedding: str | None = None
     method: Literal["montecarlo", "exact", "variational"] = "montecarlo"
     tolerance: float | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     selector: str | None = None
     max_images: int = 2000
     top: int = 5

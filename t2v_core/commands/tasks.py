@@ -45,6 +45,12 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
         added.add_argument(
             "--tolerance", type=float, metavar="R", help="stop once the embedding's relative error is below R"
         )
+        added.add_argument(
+            "--precision",
+            default="float32",
+            choices=["float32", "bfloat16"],
+            help="bfloat16 is faster on machines that have it and moves distances by less than noise does",
+        )
         added.add_argument("--max-images", type=int, default=2000, metavar="M")
         if name == "embed":
             added.add_argument(
@@ -82,6 +88,7 @@ def _options(o: argparse.Namespace, **more: Any) -> Any:
         attribute=o.attribute,
         probe=o.probe,
         tolerance=o.tolerance,
+        precision=o.precision,
         max_images=o.max_images,
         seed=o.seed,
         device=o.device,
