@@ -23,7 +23,7 @@ from t2v_core.images_at_hand import ImageOptions, images_at_hand
 from t2v_core.pipeline import Report
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
-from t2v_core.selection.meta_task import GENERIC
+from t2v_core.selection.meta_task import GENERIC, KINDS
 from t2v_core.selection.trials import efficiency_table, roles, summary, transfer_rows
 from t2v_core.task.record import DecodedTask
 
@@ -99,7 +99,8 @@ def efficiency(bank: Bank, options: TrialOptions, report: Report) -> dict[str, A
             "none of these tasks has an expert to pick, a best and a generic one; fill the error matrix first "
             "(`errors fill`)"
         )
-    targets = list(chosen) if options.tasks else _spread(list(chosen), TARGETS)
+    usual = [t.id for t in bank.tasks() if t.id in chosen and t.kind in KINDS] or list(chosen)
+    targets = list(chosen) if options.tasks else _spread(usual, TARGETS)
     experts = {e.id: e for e in bank.experts()}
     plans = []
     for task in targets:
