@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.common.frame import EXPERT, jobs, open_page, show_error
+from pages.common.frame import BANK, EXPERT, jobs, open_page, show_error
 from pages.common.intake import allowed_roots, preview, server_path, stage_upload
 from pages.common.preview import show_heading, show_preview, show_without_labels
 from pages.common.request import ask
@@ -139,6 +139,10 @@ def watch(store: JobStore, job_id: str) -> None:
 
 def show_end(bank: Bank, store: JobStore, job: Job) -> None:
     """What a job that is over came to."""
+    if job.kind != "recommend":
+        st.info(f"“{job.title}” is over; what it came to is in the bank.")
+        st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
+        return
     if job.state == DONE and job.result:
         show_result(bank, job, store.folder(job.id) / "out")
         return

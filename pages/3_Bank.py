@@ -53,6 +53,7 @@ def experts_tab(bank: Bank) -> None:
                 {
                     "expert": e.name,
                     "trained on": names.get(e.task_id or "", "–"),
+                    "architecture": e.architecture,
                     "images": e.training.get("images"),
                     "classes": e.training.get("classes"),
                     "mean error %": mean.get(e.id),

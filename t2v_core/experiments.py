@@ -13,7 +13,7 @@ from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.claims import Piece, work_through
 from t2v_core.bank.records import ExpertRecord, TrialEntry
 from t2v_core.errors import InputError
-from t2v_core.experts.errors import test_images
+from t2v_core.experts.errors import held_out_of
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.schedules import Schedule, choose_schedule
 from t2v_core.experts.trials import FROZEN, LEAST, TUNED, sample, trial_error
@@ -23,7 +23,7 @@ from t2v_core.images_at_hand import ImageOptions, images_at_hand
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
 from t2v_core.request import Report
-from t2v_core.selection.meta_task import GENERIC
+from t2v_core.selection.meta_task import GENERIC, KINDS
 from t2v_core.selection.trials import efficiency_table, roles, summary, transfer_rows
 from t2v_core.task.record import DecodedTask
 
@@ -99,7 +99,13 @@ def efficiency(bank: Bank, options: TrialOptions, report: Report) -> dict[str, A
             "none of these tasks has an expert to pick, a best and a generic one; fill the error matrix first "
             "(`errors fill`)"
         )
-    targets = list(chosen) if options.tasks else _spread(list(chosen), TARGETS)
+    without = [task for task in options.tasks or () if task not in chosen]
+    if without:
+        raise InputError(
+            f"task {without[0]!r} has no expert to pick or no measured errors; leave it out or fill its row"
+        )
+    usual = [t.id for t in bank.tasks() if t.id in chosen and t.kind in KINDS] or list(chosen)
+    targets = list(chosen) if options.tasks else _spread(usual, TARGETS)
     experts = {e.id: e for e in bank.experts()}
     plans = []
     for task in targets:
@@ -188,7 +194,7 @@ class _Trials:
     def possible(self, task: str, sizes: Sequence[int]) -> list[int]:
         """The sizes for which every class of a task has images enough."""
         decoded = self.tasks[task]
-        held_out, _ = test_images(decoded.task)
+        held_out, _ = held_out_of(decoded.task)
         least = int(np.unique(decoded.task.labels[~held_out], return_counts=True)[1].min())
         return sorted({size for size in sizes if size <= least})
 
@@ -210,7 +216,7 @@ class _Trials:
     def _try(self, plan: Plan, key: str) -> None:
         begin = time.perf_counter()
         decoded = self.tasks[plan.task_id]
-        held_out, _ = test_images(decoded.task)
+        held_out, _ = held_out_of(decoded.task)
         train = sample(decoded.task.labels, ~held_out, plan.per_class, plan.seed)
         error = trial_error(
             load_expert(plan.expert, self.bank.weights, self.device),

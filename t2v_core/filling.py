@@ -17,7 +17,7 @@ from t2v_core.bank.claims import Piece, work_through
 from t2v_core.bank.feature_cache import FeatureCache
 from t2v_core.bank.records import ErrorEntry, ExpertRecord
 from t2v_core.errors import InputError
-from t2v_core.experts.errors import task_errors, test_images
+from t2v_core.experts.errors import held_out_of, task_errors
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.weights import load_expert, spec_of
 from t2v_core.images_at_hand import ImageOptions, images_at_hand
@@ -154,7 +154,7 @@ class _Filler:
         def measure() -> None:
             experts = self.missing(task_id)
             features = [torch.from_numpy(self._features(e, decoded, images)).to(self.device) for e in experts]
-            held_out, protocol = test_images(decoded.task)
+            held_out, protocol = held_out_of(decoded.task)
             errors = task_errors(features, decoded.task.labels, held_out)
             n = int(held_out.sum())
             self.bank.save_errors(

@@ -43,8 +43,10 @@ def images_at_hand(bank: Bank, options: ImageOptions, report: Report) -> dict[st
         report: progress.
 
     Raises:
-        InputError: a path is none of the bank's tasks, or a wanted task's images are not among all these.
+        InputError: a path is none of the bank's tasks, or the images of a wanted task, or of any, are not there.
     """
+    if options.max_images < 4:
+        raise InputError(f"--max-images must be at least 4, got {options.max_images}")
     known: dict[str, list[str]] = {}
     for record in bank.tasks():
         known.setdefault(record.content_hash, []).append(record.id)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord, TaskRecord
@@ -17,6 +16,7 @@ from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.errors import InputError
 from t2v_core.experts.compare import Fitted, compare_experts
 from t2v_core.experts.export import export_expert
+from t2v_core.experts.images import pixels_at
 from t2v_core.experts.weights import load_expert
 from t2v_core.pipeline import EmbeddedTask, embed, save
 from t2v_core.probe.bundled import SPEC
@@ -128,7 +128,7 @@ def _fit_on_experts(
 ) -> dict[str, Fitted]:
     if not experts:
         return {}
-    if decoded.pixels.shape[1] != SPEC.crop:  # the probe sees other pixels than the experts do
+    if decoded.pixels.shape[1] != SPEC.crop:  # the probe sees other pixels than most experts do
         decoded = decode(decoded.task, SPEC, progress=staged(report, READING))
     device = pick_device(options.device)
     progress = staged(report, "fitting heads on experts")
@@ -136,8 +136,8 @@ def _fit_on_experts(
     for number, expert in enumerate(experts):
         progress(number, len(experts), expert.name)
         network = load_expert(expert, bank.weights, device)
-        features.append(network.features(decoded.pixels))
-    found = compare_experts(torch.stack(features), decoded.task.labels, decoded.task.held_out, options.seed)
+        features.append(network.features(pixels_at(decoded, SPEC, network.info.spec)))
+    found = compare_experts(features, decoded.task.labels, decoded.task.held_out, options.seed)
     progress(len(experts), len(experts), "")
     return {expert.id: fitted for expert, fitted in zip(experts, found, strict=True)}
 

@@ -177,3 +177,15 @@ def test_other_weights_under_the_same_id_void_what_was_measured(bank):
     bank.save_expert(replace(experts["expert-digits"], weights_sha256="0" * 64))
     assert "expert-digits" not in bank.errors()
     assert bank.errors()["generic"].notna().all()
+
+
+def test_other_images_under_the_same_id_void_what_was_measured(bank):
+    from dataclasses import replace
+
+    record = next(t for t in bank.tasks() if t.id == "stripes")
+    info = next(iter(bank.probes().values()))
+    bank.save_task(record, ["ab" * 32], [], info)
+    assert "stripes" in bank.errors().index
+    bank.save_task(replace(record, content_hash="0" * 64), ["ab" * 32], [], info)
+    assert "stripes" not in bank.errors().index
+    assert "shapes" in bank.errors().index

@@ -39,7 +39,7 @@ def show_efficiency(bank: Bank) -> None:
     table = _of_schedule(table, schedule or schedules[0])
     names = table.drop_duplicates("task").set_index("task")["task_name"].to_dict()
     task = left.selectbox(
-        "Targets",
+        "Tasks tried",
         [None, *names],
         format_func=lambda t: f"mean of {len(names)} tasks" if t is None else names[t],
         key="target",
@@ -53,11 +53,10 @@ def show_efficiency(bank: Bank) -> None:
     st.plotly_chart(
         efficiency_curves(rows), key="efficiency", config=TOOLBAR, alt="Error against the number of training images"
     )
-    st.markdown("\n".join(f"- {line}" for line in in_words(rows)))
-    picked = shown[shown["role"] != GENERIC_ROLE].drop_duplicates(["task", "role"])
-    numbers = st.expander("Who was picked, and all numbers")
-    with numbers:
-        st.dataframe(picked[["task_name", "role", "expert_name"]], hide_index=True)
+    who = shown.drop_duplicates(["task", "role"]).pivot(index="task_name", columns="role", values="expert_name")
+    st.markdown("\n".join(f"- {line}" for line in [*in_words(rows), coincidence(who)]))
+    with st.expander("Who was picked, and all numbers"):
+        st.dataframe(who[[PICKED, BEST]].rename_axis("task").reset_index(), hide_index=True)
         st.dataframe(rows, hide_index=True, column_config=NUMBERS)
     st.download_button(
         "Download every trial as CSV", shown.to_csv(index=False), "efficiency.csv", "text/csv", on_click="ignore"
@@ -88,6 +87,17 @@ def in_words(rows: pd.DataFrame) -> list[str]:
     else:
         said.append("At no size does the frozen picked expert err less than fine-tuning the generic network.")
     return said
+
+
+def coincidence(who: pd.DataFrame) -> str:
+    """How often the pick is the best expert, in a sentence.
+
+    Args:
+        who: a row a task, the experts ``picked`` and ``best``.
+    """
+    same = int((who[PICKED] == who[BEST]).sum())
+    told = f"For {same} of {len(who)} tasks the picked expert is the best one"
+    return f"{told}, so the two lines coincide." if same == len(who) else f"{told}."
 
 
 def _of_schedule(table: pd.DataFrame, schedule: str) -> pd.DataFrame:

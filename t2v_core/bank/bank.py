@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from t2v_core.bank import schema
@@ -96,7 +96,7 @@ class Bank:
         embeddings: Iterable[Embedding],
         info: ProbeInfo | None,
     ) -> None:
-        """Write a task with its embeddings, replacing one of the same id.
+        """Write a task with its embeddings, replacing one of the same id; errors on other images are forgotten.
 
         Args:
             record: the task; ``image_set`` is set here from ``digests``.
@@ -108,6 +108,7 @@ class Bank:
         key = hashlib.sha256(packed).hexdigest()
         row = asdict(record) | {"image_set": key, "created": record.created or time.time()}
         with self._change() as connection:
+            _forget_measured(connection, schema.task, record.id, content_hash=record.content_hash)
             if info is not None:
                 _upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
             _upsert(connection, schema.image_set, {"id": key, "digests": packed})
@@ -172,10 +173,7 @@ class Bank:
     def save_expert(self, record: ExpertRecord) -> None:
         """Write an expert whose weights already lie in ``weights``; what was measured with others is forgotten."""
         with self._change() as connection:
-            expert = schema.expert.c
-            same = select(expert.id).where(expert.id == record.id, expert.weights_sha256 != record.weights_sha256)
-            for measured in (schema.error, schema.trial):
-                connection.execute(delete(measured).where(measured.c.expert_id.in_(same)))
+            _forget_measured(connection, schema.expert, record.id, weights_sha256=record.weights_sha256)
             _upsert(connection, schema.expert, asdict(record) | {"created": record.created or time.time()})
 
     def experts(self) -> list[ExpertRecord]:
@@ -305,6 +303,14 @@ def _copy_demo(target: Path) -> None:
     temporary = target / f".{DATABASE}.{os.getpid()}"
     shutil.copyfile(DEMO / DATABASE, temporary)
     temporary.replace(target / DATABASE)
+
+
+def _forget_measured(connection: Connection, table: Table, owner: str, **identity: str) -> None:
+    """Remove the errors and trials of a task or an expert whose content is about to become another."""
+    ((column, value),) = identity.items()
+    other = select(table.c.id).where(table.c.id == owner, table.c[column] != value)
+    for measured in (schema.error, schema.trial):
+        connection.execute(delete(measured).where(measured.c[f"{table.name}_id"].in_(other)))
 
 
 def _upsert(connection: Connection, table: object, row: dict[str, object]) -> None:

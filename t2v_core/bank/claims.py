@@ -12,10 +12,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.schema import claim as table
@@ -86,7 +87,8 @@ class Claims:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
-            with self._engine.begin() as connection:
+            # A database that is busy for once is asked again: a claim outlives many missed beats.
+            with suppress(OperationalError), self._engine.begin() as connection:
                 connection.execute(update(table).where(table.c.owner == self._owner).values(beat=time.time()))
 
 

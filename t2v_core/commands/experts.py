@@ -33,7 +33,7 @@ def add_experts_commands(command: Callable[..., argparse.ArgumentParser], comman
     add_schedule(train, "scaled")
     add_background(train)
 
-    added = command(actions, "add", _add, show_rows, "Add experts that were trained elsewhere.")
+    added = command(actions, "add", _add, _show_added, "Add experts that were trained elsewhere.")
     added.add_argument("source", metavar="FILE_OR_NAME", help="a safetensors file, a folder of them, or a model's name")
     added.add_argument("--architecture", default="small-resnet", help="of the files; a torchvision or timm/... name")
     added.add_argument("--task", metavar="TASK_ID", help="the bank's task they were trained on")
@@ -88,6 +88,11 @@ def _add(o: argparse.Namespace) -> dict[str, Any]:
     device = pick_device(o.device)
     bank = Bank(o.bank, demo=True)
     return {"rows": add_experts(bank, o.source, o.architecture, o.task, o.name, o.input_size, device, Reporter())}
+
+
+def _show_added(result: dict[str, Any]) -> None:
+    shown = ("id", "name", "architecture", "task_id")
+    show_rows({"rows": [{key: row[key] for key in shown} for row in result["rows"]]})
 
 
 def _transfer(o: argparse.Namespace) -> dict[str, Any]:

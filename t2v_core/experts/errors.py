@@ -21,7 +21,7 @@ DRAWN = "; a random 30 % serves as held-out images"
 TEST_SHARE = 0.3
 
 
-def test_images(task: Task) -> tuple[BoolArray, str]:
+def held_out_of(task: Task) -> tuple[BoolArray, str]:
     """Which of a task's images test a head, and how to record it.
 
     Returns:

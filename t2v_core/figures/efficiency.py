@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -27,8 +29,8 @@ def efficiency_curves(rows: pd.DataFrame, height: int = 460) -> go.Figure:
         height: pixels.
     """
     figure = go.Figure()
-    for number, ((role, mode), line) in enumerate(rows.groupby(["role", "mode"], sort=False)):
-        line = line.sort_values("per_class")
+    for number, (role, mode) in enumerate(product(LINES, DASHES)):
+        line = rows[(rows["role"] == role) & (rows["mode"] == mode)].sort_values("per_class")
         colour, symbol = LINES[role]
         figure.add_trace(
             go.Scatter(
@@ -48,7 +50,7 @@ def efficiency_curves(rows: pd.DataFrame, height: int = 460) -> go.Figure:
     figure.update_layout(
         template=TEMPLATE,
         height=height,
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "itemsizing": "trace", "itemwidth": 45},
     )
     figure.update_xaxes(
         type="log", tickvals=sizes, ticktext=[str(s) for s in sizes], title="training images of each class"

@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.errors import InputError
+from t2v_core.task.record import InputSpec
 
 
 def test_a_built_bank_is_whole(bank, worlds):
@@ -43,8 +45,6 @@ def test_embeddings_survive_the_bank(bank, bundled, shapes):
 
 
 def test_building_again_repeats_nothing(bank, worlds, monkeypatch):
-    from dataclasses import replace
-
     from t2v_core import building, filling
     from tests.conftest import QUICK
 
@@ -93,8 +93,6 @@ def test_a_failed_write_leaves_nothing(bank):
     def broken():
         raise RuntimeError("the disk is on fire")
         yield
-
-    from dataclasses import replace
 
     info = next(iter(bank.probes().values()))
     with pytest.raises(RuntimeError):
@@ -185,6 +183,31 @@ def test_a_newer_bank_is_refused_and_an_older_one_migrated(bank_path, monkeypatc
     with reopened.engine.connect() as connection:
         found = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar_one()
     assert found == schema.VERSION
+
+
+def test_the_first_version_gets_what_came_later_however_often_it_is_opened(tmp_path):
+    """As the second version added it: transforms of experts, trials, claims. Two open it at once, one was cut off."""
+    first = Bank(tmp_path / "bank")
+    with first.engine.begin() as connection:
+        for statement in ("DROP TABLE trial", "DROP TABLE claim", "ALTER TABLE expert DROP COLUMN spec"):
+            connection.exec_driver_sql(statement)
+        connection.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=1))
+        old = "INSERT INTO expert VALUES ('e', 'e', 'small-resnet', 'f', 's', NULL, '{}', 1.0)"
+        connection.exec_driver_sql(old)
+    first.close()
+    opened: list[Bank] = []
+    threads = [threading.Thread(target=lambda: opened.append(Bank(tmp_path / "bank"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 4
+    (expert,) = opened[0].experts()
+    assert expert.spec is None
+    assert opened[0].trials() == []
+    spec = InputSpec(73, 64, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), "bicubic")
+    opened[0].save_expert(replace(expert, spec=spec))
+    assert opened[1].experts()[0].spec == spec
 
 
 def test_a_place_that_cannot_hold_a_bank_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -12,6 +13,8 @@ import pytest
 from sqlalchemy import update
 
 from t2v_core.bank.schema import job as table
+from t2v_core.cli import main
+from t2v_core.errors import Cancelled
 from t2v_core.jobs import store as store_module
 from t2v_core.jobs.store import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, JobStore
 
@@ -138,3 +141,39 @@ def _pretend_running(store: JobStore) -> str:
 def test_job_files_stay_inside_the_bank(store):
     folder = store.folder(store.new_id())
     assert Path(store.bank.files) in folder.parents
+
+
+def test_training_and_filling_go_on_in_the_background(capsys, store, bank_path, shapes_folder):
+    """Each is started by its command, ends as a job, and the filling covers what the training added."""
+    background = ["--bank", str(bank_path), "--background", "--json"]
+    train = ["experts", "train", str(shapes_folder), "--name", "mine", "--epochs", "1", "--images-per-epoch", "64"]
+    assert main([*train, *background]) == 0
+    job = wait_for(store, json.loads(capsys.readouterr().out)["job"])
+    assert job.state == DONE, job.message
+    expert = job.result["id"]
+    assert expert in {e.id for e in store.bank.experts()}
+    assert main(["errors", "fill", "--tasks", "stripes", "--experts", expert, *background]) == 0
+    job = wait_for(store, json.loads(capsys.readouterr().out)["job"])
+    assert job.state == DONE, job.message
+    assert job.result["measured"] == 1
+    assert 0 <= store.bank.errors().loc["stripes", expert] <= 100
+
+
+def test_a_cancelled_filling_leaves_its_claims_free(store, worlds):
+    """What a job's report raises stops the work between two pieces; what is finished stays."""
+    from sqlalchemy import delete, select
+
+    from t2v_core.bank.schema import claim, error
+    from t2v_core.filling import FillOptions, fill
+
+    def stop(stage: str, done: int, total: int, message: str) -> None:
+        if done == 5:  # the features under four experts, and the first row
+            raise Cancelled
+
+    with store.bank.engine.begin() as connection:
+        connection.execute(delete(error).where(error.c.task_id.in_(("digits", "digits-parity"))))
+    with pytest.raises(Cancelled):
+        fill(store.bank, FillOptions(tasks=("digits", "digits-parity")), stop)
+    with store.bank.engine.connect() as connection:
+        assert connection.execute(select(claim)).all() == []
+    assert fill(store.bank, FillOptions(tasks=("digits", "digits-parity")), lambda *_: None)["measured"] == 4
