@@ -10,9 +10,11 @@ import streamlit as st
 
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC, Embedding
+from t2v_core.selection.audit import audit_by_kind
 from t2v_core.selection.audit import audit_table as table_of_audits
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
+from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.ranking import between
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import WAYS
@@ -55,7 +57,7 @@ def distance_table(bank: Bank) -> pd.DataFrame:
 
 
 def audit_table(bank: Bank) -> pd.DataFrame:
-    """How much each rule of choice loses in this bank (see ``selection.audit.audit_table``)."""
+    """How much each rule of "Get an expert" loses in this bank (see ``selection.audit.audit_table``)."""
     return _audit_table(bank, bank.location, bank.version())
 
 
@@ -118,7 +120,8 @@ def _map_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 
 @st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
-    return table_of_audits(audit_bank(_bank, from_bank(_bank))).dropna(subset=["mean"])
+    rules = [Nearest(metric) for metric in METRICS]
+    return table_of_audits(audit_by_kind(from_bank(_bank), rules)).dropna(subset=["mean"])
 
 
 @st.cache_data(show_spinner=False, max_entries=4)

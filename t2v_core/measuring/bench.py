@@ -183,8 +183,12 @@ class Bench:
 
 def _item(world: WorldTask, seed: int) -> Item:
     """A task's training images in their own order, thinned out where they are many."""
-    rows = np.flatnonzero(~world.decoded.task.held_out)
-    if len(rows) > MOST:
-        rows = np.sort(np.random.default_rng([seed, 5]).permutation(rows)[:MOST])
-    decoded = world.decoded.take(rows)
+    decoded = thinned(world.decoded.take(~world.decoded.task.held_out), MOST, seed)
     return Item(world.id, decoded, decoded.digests)
+
+
+def thinned(decoded: DecodedTask, most: int, seed: int) -> DecodedTask:
+    """At most so many of a task's images, drawn without a look at the labels, in their own order."""
+    if len(decoded) <= most:
+        return decoded
+    return decoded.take(np.sort(np.random.default_rng([seed, 5]).permutation(len(decoded))[:most]))

@@ -48,6 +48,7 @@ def methods(seed: int = 0) -> dict[str, Method]:
         seed: of everything random.
     """
     task2vec = Task2VecSettings(seed=seed)
+    untrained = replace(task2vec, total_draws=by_embedding.DRAWS)
     soft = PseudoTaskSettings(total_draws=by_embedding.DRAWS, chunks=by_embedding.CHUNKS, seed=seed)
     hard = replace(soft, labels="hard")
     few = replace(KEPT, networks=1, seed=seed)
@@ -71,8 +72,8 @@ def methods(seed: int = 0) -> dict[str, Method]:
             "nearest task by Task2Vec, by a probe that was never trained",
             True,
             False,
-            task2vec.record(),
-            partial(by_embedding.random_task2vec, settings=task2vec),
+            untrained.record() | {"images": by_embedding.FEW},
+            partial(by_embedding.random_task2vec, settings=untrained),
         ),
         "domain": Method("most similar-looking images", False, False, {}, by_score.domain_cost),
         "oracle": Method("a head fitted on every expert", True, True, {}, by_score.oracle_cost),
@@ -145,16 +146,16 @@ def measure(
         keep_method(
             bank,
             MethodRecord(
-                name,
-                method.title,
-                method.labels,
-                method.every_expert,
-                settings,
-                found.seconds,
-                found.once,
-                found.scores,
-                found.distances,
-                found.facts,
+                name=name,
+                title=method.title,
+                labels=method.labels,
+                every_expert=method.every_expert,
+                settings=settings,
+                seconds=found.seconds,
+                once=found.once,
+                scores=found.scores,
+                distances=found.distances,
+                facts=found.facts,
             ),
         )
         took[name] = time.perf_counter() - begin
