@@ -21,11 +21,10 @@ from sqlalchemy import Connection, Engine, create_engine, delete, event, func, i
 from sqlalchemy.exc import SQLAlchemyError
 
 from t2v_core.bank import schema
-from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, pack_digests, task_from_row
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, pack_digests, probe_from_json, task_from_row
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.task.record import InputSpec
 
 DEMO = Path(__file__).with_name("demo")
 """The demo bank that ships with the program: read-only, copied into place on a first start."""
@@ -333,13 +332,6 @@ def embedding_from_row(row: dict[str, Any]) -> Embedding:
         device=row["device"],
         facts=row["facts"],
     )
-
-
-def probe_from_json(info: dict[str, Any]) -> ProbeInfo:
-    """A probe's record as it stands in the bank."""
-    spec = InputSpec(**{**info["spec"], "mean": tuple(info["spec"]["mean"]), "std": tuple(info["spec"]["std"])})
-    layers = tuple((name, count) for name, count in info["layers"])
-    return ProbeInfo(**{**info, "spec": spec, "layers": layers, "prior_precision": tuple(info["prior_precision"])})
 
 
 def _first_line(error: Exception) -> str:

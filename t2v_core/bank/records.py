@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from t2v_core.probe.record import ProbeInfo
+from t2v_core.task.record import InputSpec
+
 
 @dataclass(frozen=True)
 class TaskRecord:
@@ -92,3 +95,10 @@ def task_from_row(row: dict[str, Any]) -> TaskRecord:
     """A task's record from JSON or a table row, where tuples have become lists."""
     lists = {name: tuple(row[name]) for name in ("classes", "counts", "taxonomy")}
     return TaskRecord(**(row | lists))
+
+
+def probe_from_json(info: dict[str, Any]) -> ProbeInfo:
+    """A probe's record as it stands in the bank."""
+    spec = InputSpec(**{**info["spec"], "mean": tuple(info["spec"]["mean"]), "std": tuple(info["spec"]["std"])})
+    layers = tuple((name, count) for name, count in info["layers"])
+    return ProbeInfo(**{**info, "spec": spec, "layers": layers, "prior_precision": tuple(info["prior_precision"])})

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from t2v_core.bank.bank import Bank, embedding_from_row, embedding_row, probe_from_json
+from t2v_core.bank.bank import Bank, embedding_from_row, embedding_row
 from t2v_core.bank.methods import method_rows, save_method_rows
-from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, task_from_row
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, probe_from_json, task_from_row
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
