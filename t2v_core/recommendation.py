@@ -56,6 +56,8 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     begin = time.perf_counter()
     found = find_task(Path(options.path), options.name, options.attribute)
     chosen = way(options.selector or (DEFAULT if found.task.labelled else WITHOUT_LABELS))
+    if chosen.labels:
+        found.check_learnable()  # before what the bank lacks: labels are the nearer fault
     if not found.learnable and options.fit != "none":
         found.warnings.append("No heads were fitted to compare experts by: that takes labels.")
     check_kept(bank, chosen)
