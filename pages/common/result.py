@@ -167,7 +167,7 @@ def _facts(result: dict) -> None:
         about = "Relative standard error of the task's vector, from 16 disjoint parts of your images."
         facts.append(("Error of the embedding", f"{task['relative_error']:.1%}", about))
     facts.append(("Time", f"{sum(result['seconds'].values()):.0f} s", str(result["seconds"])))
-    with st.container(horizontal=True, gap="large"):  # wraps where the window is narrow
+    with st.container(horizontal=True, gap="medium"):  # wraps where the window is narrow
         for label, value, about in facts:
             st.metric(label, value, help=about, width="content")
 
