@@ -21,7 +21,6 @@ from t2v_core.probe.random_networks import SPECS
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.probe.registry import load_probe
 from t2v_core.request import FoundTask, Options, Report, find_task, read_task, staged
-from t2v_core.selection.ways import REMAINING
 from t2v_core.task.record import DecodedTask, Progress
 
 UNLABELLED = "The images carry no labels, so PseudoTask embeds them: the probe's own classifier stands in for labels."
@@ -84,8 +83,8 @@ def embed(options: Options, report: Report, found: FoundTask | None = None) -> E
     method = options.embedding or (TASK2VEC if found.task.labelled else PSEUDOTASK)
     if options.embedding is None and method == PSEUDOTASK:
         found.warnings.append(UNLABELLED)
-    if found.fault and method in (TASK2VEC, TANGENT):
-        raise InputError(f"{found.fault}; or choose {REMAINING}")
+    if method in (TASK2VEC, TANGENT):
+        found.check_learnable()
     device = pick_device(options.device)
     probe = None
     if method != TANGENT:

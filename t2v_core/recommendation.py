@@ -56,6 +56,8 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     begin = time.perf_counter()
     found = find_task(Path(options.path), options.name, options.attribute)
     chosen = way(options.selector or (DEFAULT if found.task.labelled else WITHOUT_LABELS))
+    if chosen.labels:
+        found.check_learnable()  # before what the bank lacks: labels are the nearer fault
     if not found.learnable and options.fit != "none":
         found.warnings.append("No heads were fitted to compare experts by: that takes labels.")
     check_kept(bank, chosen)
@@ -203,6 +205,6 @@ def _write(
             "weights_sha256": expert.weights_sha256,
             "created": time.strftime("%Y-%m-%d"),
         }
-        data = export_expert(bank.weights / expert.weights_file, fitted.get(expert.id), classes, facts)
+        data = export_expert(expert, bank.weights, fitted.get(expert.id), classes, facts)
         (out / f"{expert.id}.zip").write_bytes(data)
     (out / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")

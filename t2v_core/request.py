@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from t2v_core.errors import InputError
+from t2v_core.selection.ways import REMAINING
 from t2v_core.task.decoding import decode
 from t2v_core.task.reading import look, warnings_for
 from t2v_core.task.record import DecodedTask, InputSpec, Progress, Task
@@ -79,6 +80,15 @@ class FoundTask:
     def learnable(self) -> bool:
         """Whether its labels say enough to learn from."""
         return not self.fault
+
+    def check_learnable(self) -> None:
+        """Refuse a way that reads labels where these say too little.
+
+        Raises:
+            InputError: they do; names what remains.
+        """
+        if self.fault:
+            raise InputError(f"{self.fault}; or choose {REMAINING}")
 
 
 def staged(report: Report, stage: str) -> Progress:

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "experts": {"probe", "task", "bank.records"},
     "selection": {"space", "embedding", "probe.record", "bank"},
     "transferability": set(),
+    "measuring": {"bank", "embedding", "experts", "pipeline", "probe", "selection", "space", "task", "transferability"},
     "figures": set(),
     "jobs": {"bank", "pipeline", "recommendation", "filling", "new_experts", "experiments"},
 }

@@ -17,18 +17,18 @@ from t2v_core.selection.ways import WITHOUT_LABELS
 PICTURES = 6
 """In a row, beside the table of classes."""
 
-WIDTH = 84
+WIDTH = 66
 """Pixels of a picture where there is no table."""
 
 
 def show_heading(seen: Preview) -> DeltaGenerator:
-    """Name and counts; gives the place beside them."""
+    """Name and counts; gives the row they stand in."""
     task = seen.found.tasks[0]
-    heading, beside = st.columns([3, 1])
     classes = f"{len(task.classes)} class{'es' if len(task.classes) > 1 else ''}" if task.labelled else "no labels"
     held = f", {int(task.held_out.sum()):,} of them for testing" if task.held_out.any() else ""
-    heading.subheader(f"{task.name}: {len(task):,} images, {classes}{held}")
-    return beside
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.subheader(f"{task.name}: {len(task):,} images, {classes}{held}")
+    return row
 
 
 def show_preview(seen: Preview) -> None:

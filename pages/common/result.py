@@ -158,7 +158,7 @@ def _keep(bank: Bank, result: dict, out: Path) -> None:
 
 def _facts(result: dict) -> None:
     task, teacher = result["task"], result["teacher"]
-    facts = [("Images used", f"{task['images']:,}", None), ("Classes", len(task["classes"]) or "no labels", None)]
+    facts = [("Images used", f"{task['images']:,}", None), ("Classes", len(task["classes"]) or "none", None)]
     if task["validation_accuracy"] is not None:
         about = f"Balanced accuracy of a linear head on the probe, on {task['validation_size']} images kept aside."
         facts.append(("Probe head accuracy", f"{task['validation_accuracy']:.0%}", about))
@@ -169,8 +169,9 @@ def _facts(result: dict) -> None:
         about = "Relative standard error of the task's vector, from 16 disjoint parts of your images."
         facts.append(("Error of the embedding", f"{task['relative_error']:.1%}", about))
     facts.append(("Time", f"{sum(result['seconds'].values()):.0f} s", str(result["seconds"])))
-    for cell, (label, value, about) in zip(st.columns(5), facts, strict=False):
-        cell.metric(label, value, help=about)
+    with st.container(horizontal=True, gap="medium"):  # wraps where the window is narrow
+        for label, value, about in facts:
+            st.metric(label, value, help=about, width="content")
 
 
 def _map(bank: Bank, result: dict, out: Path) -> None:

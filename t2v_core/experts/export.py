@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
+from t2v_core.bank.records import ExpertRecord
 from t2v_core.experts.compare import Fitted
-from t2v_core.experts.scripts import CLASSIFY, FEATURES
+from t2v_core.experts.scripts import CLASSIFY, FEATURES, SMALL, TIMM, TORCHVISION
+from t2v_core.experts.weights import spec_of
+from t2v_core.probe import attention as attention_module
 from t2v_core.probe import network as network_module
-from t2v_core.probe.bundled import SPEC
+from t2v_core.probe.bundled import SMALL_RESNET
 
 
 def export_expert(
-    weights: Path,
+    expert: ExpertRecord,
+    folder: Path,
     fitted: Fitted | None,
     classes: tuple[str, ...],
     facts: dict[str, Any],
@@ -28,27 +32,34 @@ def export_expert(
     """Pack an expert, with a head fitted on the person's own images where there is one.
 
     Args:
-        weights: the expert's safetensors file.
+        expert: its record.
+        folder: the bank's weights.
         fitted: its head and how it did; None hands the expert over as it is.
         classes: K class names, in the head's order; none without a head.
         facts: what the model card tells: ``expert``, ``trained_on``, ``task``, ``images``, ``distance``,
             ``p_first``, ``selector``, ``created``.
 
     Returns:
-        A zip: ``expert.safetensors``, ``config.json``, ``network.py``, ``README.md`` (the model card), and a script
-        that runs as it is: ``classify.py`` beside ``head.safetensors``, or without a head ``features.py``.
+        A zip: ``expert.safetensors``, ``config.json``, ``network.py``, ``README.md`` (the model card),
+        ``requirements.txt``, and a script that runs as it is: ``classify.py`` beside ``head.safetensors``, or without
+        a head ``features.py``.
     """
-    config: dict[str, Any] = {"architecture": "SmallResNet", "transform": asdict(SPEC)}
+    config: dict[str, Any] = {"architecture": expert.architecture, "transform": asdict(spec_of(expert))}
+    weights = (folder / expert.weights_file).read_bytes()
+    modules, needed = _architecture(expert.architecture)
     if fitted is not None:
         interval = [fitted.low, fitted.high]
         config["classes"] = list(classes)
         config["validation"] = {"accuracy": fitted.accuracy, "interval": interval, "n": fitted.n}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("expert.safetensors", weights.read_bytes())
+        archive.writestr("expert.safetensors", weights)
         archive.writestr("config.json", json.dumps(config | facts, indent=2, ensure_ascii=False) + "\n")
-        archive.writestr("network.py", inspect.getsource(network_module))
-        archive.writestr("README.md", model_card(fitted, classes, facts))
+        for name, source in modules.items():
+            archive.writestr(name, source)
+        archive.writestr("requirements.txt", "\n".join(["torch", "safetensors", "pillow", "numpy", *needed]) + "\n")
+        facts = facts | {"parameters": sum(v.size for v in load(weights).values())}
+        archive.writestr("README.md", model_card(expert, fitted, classes, facts))
         if fitted is None:
             archive.writestr("features.py", FEATURES)
         else:
@@ -58,7 +69,17 @@ def export_expert(
     return buffer.getvalue()
 
 
-def model_card(fitted: Fitted | None, classes: tuple[str, ...], facts: dict[str, Any]) -> str:
+def _architecture(name: str) -> tuple[dict[str, str], list[str]]:
+    """The modules that build an architecture, by file name, and what has to be installed for them."""
+    if name == SMALL_RESNET:
+        return {"network.py": inspect.getsource(network_module) + SMALL}, []
+    attention = {"attention.py": inspect.getsource(attention_module)}
+    if name.startswith("timm/"):
+        return attention | {"network.py": TIMM.format(model=name.removeprefix("timm/"))}, ["timm"]
+    return attention | {"network.py": TORCHVISION.format(model=name)}, ["torchvision"]
+
+
+def model_card(expert: ExpertRecord, fitted: Fitted | None, classes: tuple[str, ...], facts: dict[str, Any]) -> str:
     """The model card in Markdown: what it is, how it was chosen, how good it is, what it is not for."""
     listed = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
     chosen = (
@@ -72,9 +93,9 @@ def model_card(fitted: Fitted | None, classes: tuple[str, ...], facts: dict[str,
         good = "Not measured on your images: that takes labels and a head. Its place in the ranking is all there is."
         use = """python features.py IMAGE [IMAGE ...]
 
-`features.load_model()` returns an ordinary `torch.nn.Module`; `model.features(images)` gives 80 numbers an image, to
-search, cluster or classify by. `load_model(num_classes)` brings an untrained classifier along, to start fine-tuning
-from once you have labels."""
+`features.load_model()` returns an ordinary `torch.nn.Module`; `model.features(images)` gives numbers for an
+image, to search, cluster or classify by. `load_model(num_classes)` brings an untrained classifier along, to start
+fine-tuning from once you have labels."""
         limits = "It names no classes."
     else:
         what = f"with a head for {facts['task']}"
@@ -89,9 +110,20 @@ The features were not fine-tuned on your images; doing so usually helps where th
 
 `classify.load_model()` returns an ordinary `torch.nn.Module` to start fine-tuning from."""
         limits = "It always names one of the classes above, whatever it is shown."
+    own = expert.architecture == SMALL_RESNET
+    network = "small residual network" if own else expert.architecture
+    origin = (
+        "The network was trained\nfrom scratch on CIFAR-10 and then fine-tuned as described; check the licences of "
+        "those data for your use."
+        if own
+        else "Its weights were\nadded to the bank by whoever keeps it; ask them what it was trained on and under which "
+        "licence."
+    )
+    side = spec_of(expert).crop
     return f"""# {facts["expert"]}, {what}
 
-A small residual network (0.29 million parameters, 32x32 input) fine-tuned on **{facts["trained_on"]}**.
+A {network} ({facts["parameters"] / 1e6:.2f} million parameters, {side}x{side} input) fine-tuned on
+**{facts["trained_on"]}**.
 {head}
 
 ## How it was chosen
@@ -101,13 +133,12 @@ A small residual network (0.29 million parameters, 32x32 input) fine-tuned on **
 {good}
 
 ## Use
-    pip install torch safetensors pillow numpy
+    pip install -r requirements.txt
     {use}
 
 ## Limits
-{limits} Images are reduced to 32x32 pixels. Nothing here was tested for use where mistakes can harm people.
+{limits} Images are reduced to {side}x{side} pixels. Nothing here was tested for use where mistakes can harm people.
 
 ## Provenance
-Weights SHA-256 `{facts["weights_sha256"]}`. Created {facts["created"]} by t2v_core. The network was trained
-from scratch on CIFAR-10 and then fine-tuned as described; check the licences of those data for your use.
+Weights SHA-256 `{facts["weights_sha256"]}`. Created {facts["created"]} by t2v_core. {origin}
 """

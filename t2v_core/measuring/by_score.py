@@ -54,7 +54,6 @@ def oracle_cost(bench: Bench) -> Finding:
 def h_divergence_scores(bench: Bench) -> Finding:
     """H-divergence by the probe's features; labels play no part, so tasks over the same images share their value."""
     score, clock = SCORES["h_divergence"], Clock()
-    forward = _probe_pass(bench, bench.targets), _probe_pass(bench, bench.own_tasks)
     known: Known = {}
 
     def apart(target: str, expert: ExpertRecord) -> float:
@@ -63,14 +62,12 @@ def h_divergence_scores(bench: Bench) -> Finding:
         images = bench.tasks[target].images, bench.tasks[source].images
         return _shared(known, images, clock, lambda: score.function(*sides, bench.seed))
 
-    scores, facts = _every_pair(bench, score, apart)
-    return Finding(forward[0] / bench.shape[1] + clock.seconds / bench.pairs, forward[1], scores, facts=facts)
+    return _between_tasks(bench, score, clock, apart)
 
 
 def emd_scores(bench: Bench) -> Finding:
     """EMD between class means of the probe's features."""
     score, clock = SCORES["emd"], Clock()
-    forward = _probe_pass(bench, bench.targets), _probe_pass(bench, bench.own_tasks)
     needed = dict.fromkeys([*bench.targets, *bench.own_tasks])
     means = {t: class_means(bench.probe_features(t), bench.tasks[t].decoded.task.labels) for t in needed}
 
@@ -78,8 +75,7 @@ def emd_scores(bench: Bench) -> Finding:
         with clock.running():
             return score.function(*means[target], *means[bench.source[expert.id]])
 
-    scores, facts = _every_pair(bench, score, similar)
-    return Finding(forward[0] / bench.shape[1] + clock.seconds / bench.pairs, forward[1], scores, facts=facts)
+    return _between_tasks(bench, score, clock, similar)
 
 
 def expert_scores(bench: Bench, name: str) -> Finding:
@@ -99,7 +95,11 @@ def expert_scores(bench: Bench, name: str) -> Finding:
             return score.function(_probabilities(classifier, z) if needs_classifier else z, item.decoded.task.labels)
 
     for e, expert in enumerate(_in_turn(bench, score.title)):
-        features = bench.expert_features(expert)
+        try:
+            features = bench.expert_features(expert)
+        except InputError as error:  # its weights are missing, or of a kind that cannot be run here
+            refused[str(error)] = len(bench.targets)
+            continue
         classifier = _classifier(bench, expert, fitting) if needs_classifier else None
         for t, (target, z) in enumerate(zip(bench.targets, features, strict=True)):
             values[t, e] = _or_missing(partial(value, expert, classifier, target, z), refused)
@@ -126,10 +126,8 @@ def _probabilities(classifier: Head | None, features: Features) -> NDArray[np.fl
     return torch.softmax(classifier.logits(torch.from_numpy(features)), 1).numpy()
 
 
-def _every_pair(
-    bench: Bench, score: Score, value: Callable[[str, ExpertRecord], float]
-) -> tuple[pd.DataFrame, dict[str, object]]:
-    """A score of every target and every expert whose own task is at hand, and why some were refused."""
+def _between_tasks(bench: Bench, score: Score, clock: Clock, value: Callable[[str, ExpertRecord], float]) -> Finding:
+    """A score of every target and every expert whose own task is at hand, by the probe's features of both."""
     values = np.full(bench.shape, np.nan)
     refused: dict[str, int] = {}
     for t, target in enumerate(bench.targets):
@@ -137,7 +135,9 @@ def _every_pair(
             if expert.id in bench.source:
                 values[t, e] = _or_missing(partial(value, target, expert), refused)
         bench.report(score.title, t + 1, len(bench.targets), bench.tasks[target].decoded.task.name)
-    return _table(bench, score, values), {"refused": refused}
+    seconds = clock.seconds / bench.pairs + _probe_pass(bench, bench.targets) / bench.shape[1]
+    once = _probe_pass(bench, bench.own_tasks)
+    return Finding(seconds, once, _table(bench, score, values), facts={"refused": refused})
 
 
 def _shared(known: Known, key: Hashable, clock: Clock, compute: Callable[[], float]) -> float:

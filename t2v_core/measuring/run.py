@@ -146,16 +146,16 @@ def measure(
         keep_method(
             bank,
             MethodRecord(
-                name,
-                method.title,
-                method.labels,
-                method.every_expert,
-                settings,
-                found.seconds,
-                found.once,
-                found.scores,
-                found.distances,
-                found.facts,
+                name=name,
+                title=method.title,
+                labels=method.labels,
+                every_expert=method.every_expert,
+                settings=settings,
+                seconds=found.seconds,
+                once=found.once,
+                scores=found.scores,
+                distances=found.distances,
+                facts=found.facts,
             ),
         )
         took[name] = time.perf_counter() - begin

@@ -119,13 +119,14 @@ def test_the_export_holds_what_it_says(tmp_path, bundled):
         "weights_sha256": sha256,
         "created": "2026-01-01",
     }
-    data = export_expert(file, found, ("a", "b", "c"), facts)
+    data = export_expert(record(file, sha256), tmp_path, found, ("a", "b", "c"), facts)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert set(archive.namelist()) == {
             "expert.safetensors",
             "head.safetensors",
             "config.json",
             "network.py",
+            "requirements.txt",
             "classify.py",
             "README.md",
         }

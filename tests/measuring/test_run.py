@@ -108,6 +108,15 @@ def test_an_expert_whose_task_is_not_at_hand_has_no_score_where_it_is_needed(tin
     assert "no classifier" in next(iter(kept["leep"].facts["refused"]))
 
 
+def test_an_expert_that_cannot_be_run_has_no_score_and_stops_nobody(tiny_bank, tiny):
+    file = next(e.weights_file for e in tiny_bank.experts() if e.id == "expert-textures")
+    (tiny_bank.weights / file).unlink()
+    measure(tiny_bank, tiny, ["h_score"], report=silent)
+    record = kept_methods(tiny_bank)["h_score"]
+    assert record.scores.isna().all().tolist() == [False, True]
+    assert "are missing from the bank" in next(iter(record.facts["refused"]))
+
+
 def test_networks_against_batches_and_the_costs_alone(tiny_bank, tiny, monkeypatch):
     monkeypatch.setattr("t2v_core.measuring.by_embedding.NETWORKS", (1, 2))
     monkeypatch.setattr("t2v_core.measuring.by_embedding.BUDGET", 2)
