@@ -20,6 +20,7 @@ from t2v_core.commands.audit import add_audit
 from t2v_core.commands.bank import add_bank
 from t2v_core.commands.output import say, show_facts, show_rows
 from t2v_core.commands.probes import add_probes
+from t2v_core.commands.report import add_report
 from t2v_core.commands.tasks import add_tasks
 from t2v_core.errors import InputError
 
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--out", type=Path, metavar="matrix.csv")
     command(commands, "experts", _experts, show_rows, "List the experts.")
     add_audit(command, commands)
+    add_report(command, commands)
 
     add_probes(command, commands)
     return parser

@@ -22,13 +22,14 @@ MAY_IMPORT = {
     "selection": {"space", "embedding", "probe.record", "bank"},
     "transferability": set(),
     "figures": set(),
+    "report": {"figures", "selection", "space", "embedding", "bank"},
     "jobs": {"bank", "pipeline", "recommendation"},
 }
 """What each room may use beside itself and ``errors``. bank and task are records wherever they are read."""
 
 TORCH = {"probe", "fisher", "embedding", "experts"}
 TORCH_MODULES = {"pipeline", "recommendation", "building", "commands"}
-LIGHT = ("bank", "space", "selection", "transferability", "figures", "jobs", "task")
+LIGHT = ("bank", "space", "selection", "transferability", "figures", "report", "jobs", "task")
 """Rooms that pages import: they must work, and start fast, without torch."""
 
 
