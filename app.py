@@ -25,7 +25,9 @@ counts = bank.counts()
 left, middle, right = st.columns(3)
 with left.container(border=True, height="stretch"):
     st.subheader("Get an expert")
-    st.write("Drop a folder or zip of labelled images. About a minute later you hold a ranked list and a download.")
+    st.write(
+        "Drop a folder or zip of images, labelled or not. About a minute later you hold a ranked list and a download."
+    )
     st.page_link(EXPERT, label="Start", icon=":material/arrow_forward:")
 with middle.container(border=True, height="stretch"):
     st.subheader("See the task space")

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from pages.common.frame import EXPERT, jobs, open_page, show_error
 from pages.common.intake import allowed_roots, preview, server_path, stage_upload
+from pages.common.preview import show_heading, show_preview, show_without_labels
+from pages.common.request import ask
 from pages.common.result import show_result
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import CANCELLED, CANCELLING, DONE, FAILED, INTERRUPTED, Job, JobStore
-from t2v_core.probe.weights import preferred
-
-SELECTORS = {
-    "asymmetric": "nearest task, with credit for complex sources (recommended)",
-    "model2vec": "nearest expert, moved to where its errors on other tasks put it (learned from this bank's errors)",
-    "symmetric": "nearest task",
-    "domain": "most similar-looking images, labels ignored",
-}
-COMPARE = {
-    "top": "the top five and the generic one",
-    "all": "all of them (takes longer)",
-    "none": "none",
-}
 
 
 def take_in(bank: Bank) -> None:
@@ -43,15 +31,16 @@ def take_in(bank: Bank) -> None:
         show_error(error)
         _offer_other_images()
         return
-    if not seen.found.labelled:
-        st.warning(
-            f"{len(seen.found.tasks[0]):,} images, but no labels: put them into one subfolder per class, or add a "
-            "labels.csv with the columns file and label. Ranking experts without labels is not offered yet."
-        )
+    with show_heading(seen):
         _offer_other_images()
-        return
-    _show_preview(seen)
-    _ask_options(bank, source, name, [t.classes[1] for t in seen.found.tasks] if len(seen.found.tasks) > 1 else [])
+    show_preview(seen)
+    before_form = st.container()
+    arguments = ask(bank, name, seen)
+    if arguments is not None:
+        _start(bank, source, arguments)
+    if seen.fault:
+        with before_form:  # drawn last: what was measured may take a moment to read, and the form need not wait
+            show_without_labels(bank, seen)
 
 
 def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
@@ -89,14 +78,18 @@ def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
 
 
 def _explain() -> None:
-    left, right = st.columns(2)
-    left.markdown(
+    folders, table, plain = st.columns([1, 1.25, 0.8])
+    folders.markdown(
         "**One subfolder per class**\n```\nflowers/\n  rose/   1.jpg 2.jpg …\n  tulip/  1.jpg 2.jpg …\n```\n"
         "or the same below `train/` and `test/`."
     )
-    right.markdown(
-        "**Images beside a `labels.csv`**\n```\nfile,label       or   file,red,has_thorns\n"
-        "1.jpg,rose            1.jpg,1,1\n2.jpg,tulip           2.jpg,0,0\n```\nEach 0/1 column is a task of its own."
+    table.markdown(
+        "**Images beside a `labels.csv`**\n```\nfile,label    or   file,red,spiky\n"
+        "1.jpg,rose         1.jpg,1,1\n2.jpg,tulip        2.jpg,0,0\n```\nEach 0/1 column is a task of its own."
+    )
+    plain.markdown(
+        "**Images alone**\n```\nflowers/\n  1.jpg 2.jpg\n  3.jpg 4.jpg …\n```\n"
+        "Without labels you still get a ranking and a download."
     )
     st.caption(
         "JPEG, PNG, WebP, BMP, GIF or TIFF. From about 20 images a class the answer is useful; 100 are better. "
@@ -116,53 +109,8 @@ def _forget_upload() -> None:
         path.unlink(missing_ok=True)
 
 
-def _show_preview(seen) -> None:
-    task = seen.found.tasks[0]
-    heading, button = st.columns([4, 1])
-    held = f", {int(task.held_out.sum()):,} of them for testing" if task.held_out.any() else ""
-    heading.subheader(f"{task.name}: {len(task):,} images, {len(task.classes)} classes{held}")
-    with button:
-        _offer_other_images()
-    for text in [*seen.found.warnings, *seen.warnings[0]]:
-        st.warning(text)
-    left_out = [*seen.found.skipped, *seen.skipped[0]]
-    if left_out:
-        with st.expander(f"{len(left_out)} files are left out"):
-            st.dataframe(pd.DataFrame([asdict(s) for s in left_out]), hide_index=True)
-    table, pictures = st.columns([1, 2])
-    counts = pd.DataFrame({"class": task.classes, "images": task.counts}).sort_values("images", ascending=False)
-    table.dataframe(
-        counts,
-        hide_index=True,
-        height=min(320, 38 + 35 * len(counts)),
-        column_config={
-            "images": st.column_config.ProgressColumn(format="%d", min_value=0, max_value=int(counts["images"].max()))
-        },
-    )
-    columns = pictures.columns(6)
-    for number, (label, image) in enumerate(seen.examples[0]):
-        columns[number % 6].image(image, caption=label[:24], width="stretch")
-
-
-def _ask_options(bank: Bank, source: Path, name: str, attributes: list[str]) -> None:
-    probes = {info.id: info.title for info in bank.probes().values()}
-    if not probes or not any(e.task_id for e in bank.experts()):
-        st.error("This bank has no expert to choose from. Import a bank, or build the demo bank, on the Bank page.")
-        return
-    with st.form("options", border=True):
-        title = st.text_input("Call the task", name)
-        attribute = st.selectbox("Which attribute is the task?", attributes) if attributes else None
-        compare = st.radio(
-            "Fit a head on your images to compare", list(COMPARE), format_func=COMPARE.get, horizontal=True
-        )
-        with st.expander("More options"):
-            selector = st.selectbox("Rank experts by", list(SELECTORS), format_func=SELECTORS.get)
-            probe = st.selectbox("Probe network", list(probes), format_func=probes.get)
-            st.caption(f"The probe must be the one the bank's experts were embedded by. {preferred()[1]}")
-            most = st.number_input("Use at most this many images to learn from", 100, 20000, 2000, 100)
-            seed = st.number_input("Seed", 0, 10**6, 0)
-        if not st.form_submit_button("Find my expert", type="primary", icon=":material/arrow_forward:"):
-            return
+def _start(bank: Bank, source: Path, arguments: dict[str, Any]) -> None:
+    """Submit the job, and take the upload along into its folder."""
     store = jobs(bank)
     job_id = store.new_id()
     if source.parent.name == "staging":
@@ -170,17 +118,7 @@ def _ask_options(bank: Bank, source: Path, name: str, attributes: list[str]) -> 
         folder.mkdir(parents=True)
         source = Path(shutil.move(source, folder / "upload.zip"))
         st.session_state.pop("upload", None)
-    arguments = {
-        "path": str(source),
-        "name": title.strip()[:200] or name,
-        "attribute": attribute,
-        "probe": probe,
-        "selector": selector,
-        "max_images": int(most),
-        "fit": compare,
-        "seed": int(seed),
-    }
-    store.submit("recommend", arguments["name"], arguments, job_id)
+    store.submit("recommend", arguments["name"], arguments | {"path": str(source)}, job_id)
     st.query_params["job"] = job_id
     st.rerun()
 
@@ -216,7 +154,7 @@ def show_end(bank: Bank, store: JobStore, job: Job) -> None:
 
 
 bank = open_page(
-    "Get an expert", "Drop a folder of labelled images; get the network to start from, and how sure that is."
+    "Get an expert", "Drop a folder of images, labelled or not; get the network to start from, and how sure that is."
 )
 job_id = st.query_params.get("job")
 if job_id:

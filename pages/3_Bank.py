@@ -29,7 +29,8 @@ def tasks_tab(bank: Bank) -> None:
     shown = table[table["kind"].isin(chosen)]
     st.dataframe(shown, hide_index=True, column_config={"norm": st.column_config.NumberColumn(format="%.3g")})
     st.download_button("Download as CSV", shown.to_csv(index=False), "tasks.csv", "text/csv")
-    uploads = table[table["kind"] == UPLOAD].set_index("id")["name"].to_dict()
+    served = [e.task_id for e in bank.experts()]  # these stay: an expert was trained on them
+    uploads = table[(table["kind"] == UPLOAD) & ~table["id"].isin(served)].set_index("id")["name"].to_dict()
     if uploads:
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         doomed = left.selectbox("Remove one of your tasks", list(uploads), index=None, format_func=uploads.get)
@@ -87,8 +88,9 @@ def _job_row(store: JobStore, job: Job) -> None:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
     detail = f"{job.stage} {job.done}/{job.total} {job.message}" if job.active else job.message
     text.markdown(f"**{job.title}** · {job.state} · {when}" + (f"  \n{detail}" if detail else ""))
-    with buttons[0]:
-        st.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
+    if job.kind == "recommend":
+        with buttons[0]:
+            st.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
     if job.active and buttons[1].button("Cancel", key=f"cancel{job.id}"):
         store.cancel(job.id)
         st.rerun(scope="fragment")

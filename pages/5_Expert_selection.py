@@ -7,6 +7,7 @@ import time
 import pandas as pd
 import streamlit as st
 
+from pages.common.efficiency import show_efficiency
 from pages.common.frame import BANK, open_page, show_error
 from pages.common.selection import (
     TOOLBAR,
@@ -187,6 +188,7 @@ def shown_numbers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 VIEWS = {"How good is each rule?": show_rules, "Task by task": show_tasks, "Every error": show_matrix}
+EFFICIENCY = "How many images?"
 
 bank = open_page(
     "Expert selection",
@@ -219,7 +221,9 @@ rules = right.multiselect(
 )
 if source == THIS and "model2vec" not in study.rules:
     offer_learning(bank)
-view = st.segmented_control(
-    "View", list(VIEWS), default=next(iter(VIEWS)), required=True, key="view", bind="query-params"
-)
-VIEWS[view](study, kind, rules)
+views = [*VIEWS, *([EFFICIENCY] if source == THIS else [])]
+view = st.segmented_control("View", views, default=views[0], required=True, key="view", bind="query-params")
+if view == EFFICIENCY:
+    show_efficiency(bank)
+else:
+    VIEWS[view](study, kind, rules)

@@ -15,22 +15,25 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from t2v_core import __version__
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import ErrorEntry, ExpertRecord
+from t2v_core.bank.records import ExpertRecord
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.embedding.task2vec import Task2VecSettings, TaskEmbeddings, embed_task
 from t2v_core.errors import InputError
 from t2v_core.experts.errors import PROTOCOL, task_errors
-from t2v_core.experts.training import ARCHITECTURE, FINE_TUNING, TrainedExpert, fine_tune, keep_weights, load_expert
-from t2v_core.pipeline import Report, task_record, training_digests
-from t2v_core.probe.bundled import load_bundled
+from t2v_core.experts.images import pixels_at
+from t2v_core.experts.schedules import SCALED, Schedule, settings_of
+from t2v_core.experts.training import TrainedExpert, fine_tune
+from t2v_core.experts.weights import keep_weights, spec_of
+from t2v_core.filling import features_of, fill_errors
+from t2v_core.pipeline import task_record, training_digests
+from t2v_core.probe.bundled import SMALL_RESNET, SPEC, load_bundled
 from t2v_core.probe.registry import load_probe
-from t2v_core.probe.training import TrainingSettings, autocast
+from t2v_core.probe.training import TrainingSettings
+from t2v_core.request import Report
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.distances import symmetric
 from t2v_core.task.record import DecodedTask
@@ -48,7 +51,7 @@ def build_demo(
     *,
     probe_name: str = "bundled",
     settings: Task2VecSettings | None = None,
-    training: TrainingSettings = FINE_TUNING,
+    training: TrainingSettings = SCALED.body,
     workers: int = 2,
     seed: int = 0,
     report: Report,
@@ -80,7 +83,7 @@ def build_demo(
         _train_all(bank, [t for t in tasks if t.kind in EXPERT_KINDS], training, pool, report)
         seconds["train"] = time.perf_counter() - started
         started = time.perf_counter()
-        _fill_errors(bank, tasks, pool, report)
+        _fill_all(bank, tasks, pool, workers, report)
         seconds["errors"] = time.perf_counter() - started
     bank.record_fact(
         "build",
@@ -134,9 +137,9 @@ def verify(
     settings = Task2VecSettings(**stored.settings)  # type: ignore[arg-type]
     again = embed_task(item.decoded, load_probe(stored.probe_id, device), settings).fisher
     report("error", 0, 1, expert.name)
-    features = _features_of(bank.weights / expert.weights_file, expert.weights_sha256, item.decoded.pixels)
+    features = features_of(expert, bank.weights, pixels_at(item.decoded, SPEC, spec_of(expert)), device)
     task = item.decoded.task
-    (error,) = task_errors(torch.from_numpy(features)[None], task.labels, task.held_out)
+    (error,) = task_errors([torch.from_numpy(features)], task.labels, task.held_out)
     stored_error = float(bank.errors().loc[item.id, expert.id])
     distance = float(symmetric(stored.vector, again.vector)[0, 0])
     return {
@@ -183,16 +186,16 @@ def _save_generic(bank: Bank) -> None:
     if any(e.id == GENERIC for e in bank.experts()):
         return
     file, sha256 = keep_weights(load_bundled(torch.device("cpu")).network, bank.weights)
-    bank.save_expert(ExpertRecord(GENERIC, "generic (not fine-tuned)", ARCHITECTURE, file.name, sha256, None))
+    bank.save_expert(ExpertRecord(GENERIC, "generic (not fine-tuned)", SMALL_RESNET, file.name, sha256, None))
 
 
 def _train_all(
     bank: Bank, tasks: Sequence[WorldTask], training: TrainingSettings, pool: ProcessPoolExecutor, report: Report
 ) -> None:
-    existing = {e.task_id: e for e in bank.experts()}
+    existing = {e.id: settings_of(e) for e in bank.experts()}
     pending: dict[Future[TrainedExpert], WorldTask] = {}
     for item in tasks:
-        if item.id not in existing or existing[item.id].training.get("settings") != asdict(training):
+        if existing.get(f"expert-{item.id}") != training:
             pending[pool.submit(_train_one, item.decoded, bank.weights, training)] = item
     done = len(tasks) - len(pending)
     report("fine-tuning experts", done, len(tasks), "")
@@ -202,7 +205,7 @@ def _train_all(
             ExpertRecord(
                 f"expert-{item.id}",
                 item.name,
-                ARCHITECTURE,
+                SMALL_RESNET,
                 trained.file.name,
                 trained.sha256,
                 item.id,
@@ -214,43 +217,32 @@ def _train_all(
 
 
 def _train_one(decoded: DecodedTask, folder: Path, training: TrainingSettings) -> TrainedExpert:
-    return fine_tune(load_bundled(torch.device("cpu")), decoded, folder, training)
+    return fine_tune(load_bundled(torch.device("cpu")), decoded, folder, Schedule("demo", training))
 
 
-def _fill_errors(bank: Bank, tasks: Sequence[WorldTask], pool: ProcessPoolExecutor, report: Report) -> None:
-    """Measure every missing cell; features are computed once per expert and distinct image."""
-    experts = bank.experts()
-    matrix = bank.errors().reindex(index=[t.id for t in tasks], columns=[e.id for e in experts])
-    tasks = [t for t in tasks if matrix.loc[t.id].isna().any()]
-    if not tasks:
-        return
-    row_of: dict[str, int] = {}
-    pixels: list[NDArray[np.uint8]] = []
-    for item in tasks:
-        for digest, image in zip(item.decoded.digests, item.decoded.pixels, strict=True):
-            if digest not in row_of:
-                row_of[digest] = len(pixels)
-                pixels.append(image)
-    images = np.stack(pixels)
-    futures = {pool.submit(_features_of, bank.weights / e.weights_file, e.weights_sha256, images): e for e in experts}
-    features: dict[str, NDArray[np.float32]] = {}
-    for future in as_completed(futures):
-        features[futures[future].id] = future.result()
-        report("features of every expert", len(features), len(experts), futures[future].name)
-    for number, item in enumerate(tasks):
-        rows = [row_of[digest] for digest in item.decoded.digests]
-        stacked = torch.from_numpy(np.stack([features[e.id][rows] for e in experts]))
-        task = item.decoded.task
-        errors = task_errors(stacked, task.labels, task.held_out)
-        n = int(task.held_out.sum())
-        bank.save_errors(ErrorEntry(item.id, e.id, v, n, PROTOCOL) for e, v in zip(experts, errors, strict=True))
-        report("error matrix", number + 1, len(tasks), item.name)
+def _fill_all(bank: Bank, tasks: Sequence[WorldTask], pool: ProcessPoolExecutor, workers: int, report: Report) -> None:
+    """Fill the error matrix: every process of the pool takes what no other has taken, this one tells of progress."""
+    items = {t.id: t.decoded for t in tasks}
+    helpers = [pool.submit(_help_filling, bank.location, items) for _ in range(workers - 1)]
+    with _one_thread():
+        fill_errors(bank, items, bank.experts(), torch.device("cpu"), report)
+    for helper in helpers:
+        helper.result()
 
 
-def _features_of(file: Path, sha256: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    device = torch.device("cpu")
-    with autocast(device):
-        return load_expert(file, sha256, device).features(images).numpy()
+def _help_filling(location: str, items: dict[str, DecodedTask]) -> None:
+    bank = Bank(location)
+    fill_errors(bank, items, bank.experts(), torch.device("cpu"), lambda *_: None)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

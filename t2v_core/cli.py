@@ -18,7 +18,9 @@ from t2v_core import __version__
 from t2v_core.bank.bank import Bank, default_location
 from t2v_core.commands.audit import add_audit
 from t2v_core.commands.bank import add_bank
-from t2v_core.commands.output import say, show_facts, show_rows
+from t2v_core.commands.errors import add_errors
+from t2v_core.commands.experts import add_experts_commands
+from t2v_core.commands.output import say, show_facts
 from t2v_core.commands.probes import add_probes
 from t2v_core.commands.report import add_report
 from t2v_core.commands.tasks import add_tasks
@@ -69,10 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     added = command(commands, "distances", _distances, show_facts, "Distances between all tasks of the bank.")
     added.add_argument("--metric", default="symmetric", choices=["symmetric", "asymmetric", "domain"])
     added.add_argument("--out", type=Path, metavar="matrix.csv")
-    command(commands, "experts", _experts, show_rows, "List the experts.")
+    add_experts_commands(command, commands)
+    add_errors(command, commands)
     add_audit(command, commands)
     add_report(command, commands)
-
     add_probes(command, commands)
     return parser
 
@@ -85,12 +87,3 @@ def _distances(o: argparse.Namespace) -> dict[str, Any]:
         frame.to_csv(o.out)
     result = {"metric": o.metric, "tasks": list(frame.index), "file": str(o.out) if o.out else None}
     return result if o.out else result | {"matrix": frame.to_numpy().tolist()}
-
-
-def _experts(o: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "rows": [
-            {"id": e.id, "name": e.name, "architecture": e.architecture, "trained_on": e.task_id or "-"}
-            for e in Bank(o.bank, demo=True).experts()
-        ]
-    }

@@ -5,5 +5,9 @@ class InputError(ValueError):
     """What the person gave is at fault. The message is one sentence: what is wrong, where, what to do."""
 
 
+class LabelError(InputError):
+    """The labels do not say enough to learn from; methods that read none still serve."""
+
+
 class Cancelled(Exception):  # noqa: N818 - no error: the person asked for it
     """The person asked for the work to stop; nothing is wrong."""

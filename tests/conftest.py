@@ -74,6 +74,24 @@ def built_bank(tmp_path_factory, worlds) -> Path:
     return place
 
 
+@pytest.fixture(scope="session")
+def built_methods(tmp_path_factory, built_bank, bundled, worlds) -> Path:
+    """The small bank with what images without labels, and untrained networks, are compared by. Copy it as well."""
+    from tests.unlabelled import keep_methods
+
+    place = Path(shutil.copytree(built_bank, tmp_path_factory.mktemp("methods") / "bank"))
+    bank = Bank(place)
+    keep_methods(bank, bundled, worlds)
+    bank.close()
+    return place
+
+
+@pytest.fixture
+def methods_path(built_methods, tmp_path) -> Path:
+    """A copy of the small bank that serves images without labels too."""
+    return Path(shutil.copytree(built_methods, tmp_path / "methods bank"))
+
+
 @pytest.fixture
 def bank_path(built_bank, tmp_path) -> Path:
     """A copy of the small bank, to do with as one likes."""

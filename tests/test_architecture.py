@@ -23,12 +23,21 @@ MAY_IMPORT = {
     "transferability": set(),
     "figures": set(),
     "report": {"figures", "selection", "space", "embedding", "bank"},
-    "jobs": {"bank", "pipeline", "recommendation"},
+    "jobs": {"bank", "pipeline", "recommendation", "filling", "new_experts", "experiments"},
 }
 """What each room may use beside itself and ``errors``. bank and task are records wherever they are read."""
 
 TORCH = {"probe", "fisher", "embedding", "experts"}
-TORCH_MODULES = {"pipeline", "recommendation", "building", "commands"}
+TORCH_MODULES = {
+    "pipeline",
+    "recommendation",
+    "building",
+    "filling",
+    "new_experts",
+    "experiments",
+    "measuring",
+    "commands",
+}
 LIGHT = ("bank", "space", "selection", "transferability", "figures", "report", "jobs", "task")
 """Rooms that pages import: they must work, and start fast, without torch."""
 

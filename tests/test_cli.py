@@ -60,14 +60,11 @@ def test_recommend_prefers_the_expert_of_the_same_task(capsys, bank_path, tmp_pa
 
 def test_an_expert_that_saw_the_images_is_no_candidate(capsys, bank_path, tmp_path, bank, worlds):
     from t2v_core.pipeline import training_digests
-    from t2v_core.recommendation import _sources
+    from t2v_core.selection.candidates import unseen
 
-    class Seen:
-        digests = training_digests(worlds["shapes"].decoded)
-        info = next(iter(bank.probes().values()))
-
-    assert "expert-shapes" not in _sources(bank, Seen, "symmetric")
-    assert "expert-textures" in _sources(bank, Seen, "symmetric")
+    found = unseen(bank, bank.embeddings("task2vec"), training_digests(worlds["shapes"].decoded))
+    assert "expert-shapes" not in found
+    assert "expert-textures" in found
 
 
 def test_the_download_runs_by_itself(capsys, bank_path, tmp_path, shapes_folder):

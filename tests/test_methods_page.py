@@ -1,4 +1,4 @@
-"""The page Methods: toy tasks from its controls, from a link, and without waiting for torch."""
+"""The page Methods: toy tasks from its controls and from a link, all methods side by side, and nothing to wait for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.selection.metas import keep_records, make_bank
+
 ROOT = Path(__file__).parents[1]
 PAGE = "pages/6_Methods.py"
 
@@ -24,7 +26,7 @@ def methods(monkeypatch, tmp_path):
 
     def open_(**query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).switch_page(PAGE)
-        for key, value in query.items():
+        for key, value in ({"view": "Toy tasks"} | query).items():
             app.query_params[key] = value
         return app.run()
 
@@ -80,3 +82,61 @@ def test_paints_before_torch_is_loaded():
     imports = "\n".join(ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom))
     code = f"{imports}\nimport sys\nassert 'torch' not in sys.modules, 'torch was imported'"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+# ---- methods side by side ------------------------------------------------------------------------------
+
+VIEWS = {"All methods": 1, "Example picks": 0, "Without training": 2, "Inside the embeddings": 1}
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """The place that ``methods`` opens, with a bank on which methods were measured."""
+    bank = make_bank(tmp_path / "bank")
+    keep_records(bank)
+    bank.close()
+
+
+@pytest.mark.parametrize(("view", "figures"), VIEWS.items())
+def test_every_view_of_the_methods_opens(methods, measured, view, figures):
+    app = methods(view=view)
+    assert not app.exception
+    assert not app.error
+    assert len(app.get("plotly_chart")) == figures
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_bank_without_measured_methods_names_the_command(methods, view):
+    app = methods(view=view)
+    assert not app.exception
+    assert "bank methods cifar100" in app.code[0].value
+
+
+def test_the_table_holds_all_rules_with_what_they_need_and_cost(methods, measured):
+    table = methods(view="All methods").dataframe[0].value.set_index("method")
+    assert {"oracle", "static", "generic", "chance", "asymmetric", "pseudotask", "pseudotask-norm", "tangent"} <= set(
+        table.index
+    )
+    assert (
+        table.loc["oracle", [c for c in table if table[c].dtype == float and c not in ("seconds", "once")]] == 0
+    ).all()
+    assert table.loc["pseudotask", "needs"] == "images"
+    assert table.loc["tangent", "needs"] == "images, labels"
+    assert table.loc["oracle", "needs"] == "images, labels, every expert"
+    assert table.loc["tangent", "seconds"] == 0.5
+    assert table.loc["chance", "seconds"] == 0
+    first = table.columns[3]
+    assert first == "Same classes, new images"
+    assert table[first].is_monotonic_increasing
+
+
+def test_picks_of_other_targets_and_methods(methods, measured):
+    app = methods(view="Example picks")
+    app.multiselect(key="picks_targets").set_value(["b-mixed"])
+    app.multiselect(key="picks_methods").set_value(["tangent"]).run()
+    assert not app.exception
+    shown = app.dataframe[0].value
+    assert list(shown) == ["target", "kind", "best possible", "tangent"]
+    assert shown["best possible"].str.endswith("\u2713").all()
+    app.multiselect(key="picks_methods").set_value([]).run()
+    assert "at least one" in app.info[0].value

@@ -10,7 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import TrialEntry
 from t2v_core.selection.published import ERRORS
+from t2v_core.selection.trials import roles
 from tests.selection.metas import make_bank
 from tests.test_pages import text
 
@@ -329,3 +331,52 @@ def test_a_bank_that_cannot_be_opened_is_one_sentence(open_page, tmp_path):
     app = open_page(tmp_path / "file")
     assert not app.exception
     assert "cannot open a bank" in app.error[0].value.casefold()
+
+
+EFFICIENCY = "How many images?"
+
+
+def try_out(place: Path) -> None:
+    """Trials of two targets: the generic expert errs twice as much as the others, and more images help everyone."""
+    bank = Bank(place)
+    chosen = roles(bank)
+    for task in ("b-mixed", "b-cats"):
+        for expert in sorted(set(chosen[task].values())):
+            for mode in ("frozen", "fine-tuned"):
+                for size in (2, 20):
+                    for seed in (0, 1):
+                        error = (40 if expert == "generic" else 20) - size / 2 + seed
+                        key = f"{task}{expert}{mode}{size}{seed}"
+                        schedule = "" if mode == "frozen" else "brief-0"
+                        entry = TrialEntry(key, task, expert, mode, schedule, size, 2 * size, seed, error, 100, 1.0)
+                        bank.save_trial(entry)
+    bank.close()
+
+
+def test_how_many_images_names_its_command_where_nothing_was_measured(open_page, place):
+    app = open_page(place, view=EFFICIENCY)
+    assert not app.exception
+    assert "experts efficiency --data" in app.code[0].value
+    assert charts(app) == []
+
+
+def test_how_many_images_is_drawn_told_and_taken_away(open_page, place):
+    try_out(place)
+    app = open_page(place, view=EFFICIENCY)
+    assert not app.exception
+    assert charts(app) == ["Error against the number of training images"]
+    assert "With **2 images** of each class and frozen features the picked expert errs in 19.5 %" in text(app)
+    assert "the generic one in 39.5 %" in text(app)
+    assert "At every size the frozen picked expert errs less" in text(app)
+    numbers = app.dataframe[1].value
+    assert set(numbers["per_class"]) == {2, 20}
+    assert set(numbers["tasks"]) == {2}
+    app = app.selectbox(key="target").select("b-mixed").run()
+    assert not app.exception
+    assert set(app.dataframe[1].value["tasks"]) == {1}
+
+
+def test_a_link_to_a_view_that_a_source_lacks_still_opens(open_page, place):
+    app = open_page(place, source=PUBLISHED, view=EFFICIENCY)
+    assert not app.exception
+    assert len(charts(app)) == 1

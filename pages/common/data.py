@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from t2v_core.bank.bank import Bank
+from t2v_core.selection.audit import audit_by_kind
 from t2v_core.selection.audit import audit_table as table_of_audits
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
+from t2v_core.selection.nearest import METRICS, Nearest
+from t2v_core.selection.track_record import track_records
+from t2v_core.selection.ways import WAYS
 from t2v_core.space.tables import task_table as table_of_tasks
 
 
@@ -18,8 +24,18 @@ def task_table(bank: Bank) -> pd.DataFrame:
 
 
 def audit_table(bank: Bank) -> pd.DataFrame:
-    """How much each rule of choice loses in this bank (see ``selection.audit.audit_table``)."""
+    """How much each rule of "Get an expert" loses in this bank (see ``selection.audit.audit_table``)."""
     return _audit_table(bank, bank.location, bank.version())
+
+
+def kept_ways(bank: Bank) -> list[str]:
+    """Names of the ways to rank experts that the bank keeps embeddings of its experts' tasks for."""
+    return _kept_ways(bank, bank.location, bank.version())
+
+
+def track_record(bank: Bank, way: str) -> list[dict[str, Any]]:
+    """What a way to rank experts has cost in this bank; empty where that was not measured."""
+    return _track_record(bank, way, bank.location, bank.version())
 
 
 @st.cache_data(show_spinner="Reading the tasks …", max_entries=4)
@@ -29,4 +45,17 @@ def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 
 @st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
-    return table_of_audits(audit_bank(_bank, from_bank(_bank))).dropna(subset=["mean"])
+    rules = [Nearest(metric) for metric in METRICS]
+    return table_of_audits(audit_by_kind(from_bank(_bank), rules)).dropna(subset=["mean"])
+
+
+@st.cache_data(show_spinner=False, max_entries=4)
+def _kept_ways(_bank: Bank, location: str, version: int) -> list[str]:
+    own = {e.task_id for e in _bank.experts()}
+    kept = {method for method in {w.method for w in WAYS.values()} if own & _bank.embeddings(method).keys()}
+    return [name for name, way in WAYS.items() if way.method in kept]
+
+
+@st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
+def _track_record(_bank: Bank, way: str, location: str, version: int) -> list[dict[str, Any]]:
+    return [record.as_json() for record in track_records(audit_bank(_bank, from_bank(_bank)), WAYS[way])]

@@ -17,7 +17,7 @@ import streamlit as st
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.task.images import thumbnail
-from t2v_core.task.reading import Scan, inspect, scan, warnings_for
+from t2v_core.task.reading import Scan, inspect, look, warnings_for
 from t2v_core.task.record import Skipped, Task
 from t2v_core.task.sampling import subsample
 
@@ -90,12 +90,14 @@ class Preview:
 
     Attributes:
         found: the scan.
+        fault: what keeps a method from learning from its labels; empty where nothing does.
         warnings: per task, sentences about its images.
         skipped: per task, files that are no readable images.
         examples: per task, ``(class name, PNG)`` of a few images.
     """
 
     found: Scan
+    fault: str
     warnings: list[list[str]]
     skipped: list[list[Skipped]]
     examples: list[list[tuple[str, bytes]]]
@@ -108,10 +110,11 @@ def preview(path: str, name: str) -> Preview:
     Raises:
         InputError: nothing can be made of it.
     """
-    found = scan(Path(path), name=name)
-    looked = [_look(task) for task in found.tasks[:1]] if found.labelled else []
+    found, fault = look(Path(path), name=name)
+    looked = [_look(task) for task in found.tasks[:1]]
     return Preview(
         found,
+        fault,
         [w for w, _, _ in looked],
         [s for _, s, _ in looked],
         [e for _, _, e in looked],
@@ -129,11 +132,12 @@ def _look(task: Task) -> tuple[list[str], list[Skipped], list[tuple[str, bytes]]
 
 
 def _examples(task: Task) -> list[tuple[str, bytes]]:
-    """A few images, taken from every class in turn."""
+    """A few images, drawn from every class in turn."""
+    rng = np.random.default_rng(0)
     place_in_class = np.zeros(len(task), dtype=int)
     for k in np.unique(task.labels):
         rows = task.labels == k
-        place_in_class[rows] = np.arange(rows.sum())
+        place_in_class[rows] = rng.permutation(rows.sum())
     found: list[tuple[str, bytes]] = []
     for row in np.lexsort((task.labels, place_in_class)):
         if len(found) == EXAMPLES:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pages.common.data import task_table
 from pages.common.space import distances, tree
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.record import TASK2VEC
+from t2v_core.embedding.record import TASK2VEC, Embedding
+from t2v_core.selection.ranking import between
 from t2v_core.space.distances import symmetric, symmetric_rounds
 from t2v_core.space.matrix import embeddings_without_chunks
 from t2v_core.space.projection import PERPLEXITY, place
@@ -57,14 +58,20 @@ def clusters(bank: Bank, metric: str, ids: list[str]) -> pd.Series:
     return pd.Series([f"cluster {number:02d}" for number in found], index=ids)
 
 
-def place_task(bank: Bank, vector: NDArray) -> tuple[float, float]:
-    """Where a task that is not in the bank lies on the map of symmetric distances.
+def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:
+    """Where a task that is not in the bank lies on its map: among the tasks nearest by an embedding of whatever method.
 
-    Args:
-        vector: ``[D]`` its Fisher embedding.
+    Returns:
+        x and y; None where fewer than three tasks of the map have such an embedding.
     """
-    fixed, vectors = _fixed(bank)
-    x, y = place(fixed[["x", "y"]].to_numpy(), symmetric(vector[None], vectors))[0]
+    tasks = map_table(bank)
+    found = bank.embeddings(embedding.method, embedding.weights_hash)
+    fixed = [i for i in tasks.index[~tasks["upload"]] if i in found and found[i].space == embedding.space]
+    if len(fixed) < 3:
+        return None
+    ranking = {TASK2VEC: "symmetric"}.get(embedding.method, embedding.method)
+    distance = between([embedding], [found[i] for i in fixed], next(iter(bank.probes().values())), ranking)
+    x, y = place(tasks.loc[fixed, ["x", "y"]].to_numpy(), distance)[0]
     return float(x), float(y)
 
 

@@ -17,6 +17,8 @@ from t2v_core.figures.task_map import task_map
 from t2v_core.jobs.store import Job
 from t2v_core.report.bank import bank_report
 from t2v_core.report.ranking import ranking_sections
+from t2v_core.selection.explanation import given_up
+from t2v_core.selection.ways import WAYS
 from t2v_core.space.tables import UPLOAD
 
 KIND_WORDS = {"twin": "same classes, new images", "mixed": "mixed classes", "attribute": "same images, new labels"}
@@ -26,7 +28,9 @@ SHOWN = 8
 
 def show_result(bank: Bank, job: Job, out: Path) -> None:
     """Headline, certainty, ranking, comparison, map, downloads."""
-    result = job.result or {}
+    # A job of an earlier version says nothing of labels: it had them.
+    result = {"teacher": None} | (job.result or {})
+    result["task"] = {"learnable": True} | result["task"]
     ranking = result["ranking"]
     best = ranking[0]
     st.subheader(f"Start from: {best['name']}")
@@ -36,6 +40,8 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         word = result["certainty"].split(":")[0]
         st.markdown(f"**How sure.** {ICONS.get(word, '')} {result['certainty']}")
         st.markdown(f"{result['familiarity']}")
+        if result["teacher"]:
+            st.markdown(f"**In place of labels.** {result['teacher']['sentence']}")
         st.markdown(_track_record(result))
         for text in result["warnings"]:
             st.warning(text)
@@ -49,12 +55,17 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         st.markdown("##### By distance between tasks")
         st.plotly_chart(ranking_chart(ranking[:SHOWN]), key="ranking", alt="Distance of the nearest experts")
         st.caption(
-            "Smaller is better; bars: ± 2 standard deviations. No expert was run for this: one pass of the probe over "
-            "your images ranks them all."
+            "Smaller is better; bars: ± 2 standard deviations. No expert was run for this: one pass over your images "
+            "ranks them all."
         )
     with heads:
         st.markdown("##### By a head fitted on your images")
-        if any(r["fitted"] for r in ranking):
+        if not result["task"]["learnable"]:
+            st.info(
+                "Heads need labels of two classes or more. With some 20 labelled images a class you could see here how "
+                "well each expert does on them."
+            )
+        elif any(r["fitted"] for r in ranking):
             st.plotly_chart(fitted_chart(ranking, result["generic"]), key="fitted", alt="Accuracy of fitted heads")
             st.caption(_verdict(ranking, result["generic"]))
         else:
@@ -72,15 +83,27 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
 def _track_record(result: dict) -> str:
     """What the rule of choice has cost in this bank so far, beside the rule that never looks at the task."""
     records = {r["kind"]: r for r in result["track_record"]}
+    if not result["task"]["learnable"] or result["teacher"]:
+        return f"**What was given up.** {given_up(result['track_record'])} {_apart(records)}"
+    if "all" not in records and result["audit"]:
+        return "**Track record.** What this rule of choice costs was not measured in this bank."
     if "all" not in records:
         return "**Track record.** This bank holds no measured errors, so the rule of choice could not be tested here."
-    parts = [
-        f"{records[kind]['increase']['mean']:.0f} % where the task had {words} "
-        f"(always the same expert: {records[kind]['static']['mean']:.0f} %)"
-        for kind, words in KIND_WORDS.items()
-        if kind in records
-    ]
-    return f"**Track record.** {records['all']['sentence']} Apart: {'; '.join(parts)}."
+    return f"**Track record.** {records['all']['sentence']} {_apart(records)}"
+
+
+def _apart(records: dict[str, dict]) -> str:
+    """The same for each kind of task; nothing where none was measured."""
+    parts = []
+    for kind, words in KIND_WORDS.items():
+        if kind in records:
+            r = records[kind]
+            labelled = f"with labels: {r['with_labels']['mean']:.0f} %; " if r.get("with_labels") else ""
+            parts.append(
+                f"{r['increase']['mean']:.0f} % where the task had {words} "
+                f"({labelled}always the same expert: {r['static']['mean']:.0f} %)"
+            )
+    return f"Apart: {'; '.join(parts)}." if parts else ""
 
 
 def _verdict(ranking: list[dict], generic: dict | None) -> str:
@@ -103,8 +126,9 @@ def _downloads(result: dict, out: Path) -> None:
     names = {r["expert_id"]: f"{r['rank']}. {r['name']}" for r in result["ranking"]} | {"generic": "generic network"}
     offered = [i for i in names if (out / f"{i}.zip").is_file()]
     if not offered:
-        st.write("Fit heads (see “Fit a head on your images to compare”) to download an expert ready for your classes.")
+        st.write("The downloads of this job have been removed.")
         return
+    heads = {r["expert_id"] for r in result["ranking"] if r["fitted"]} | ({"generic"} if result["generic"] else set())
     chosen = st.selectbox("Download", offered, format_func=names.get, key="download_which")
     st.download_button(
         "Download the expert",
@@ -116,7 +140,13 @@ def _downloads(result: dict, out: Path) -> None:
         on_click="ignore",
         key="download",
     )
-    st.caption("Weights, a head for your classes, the transform, a script that runs as it is, and a model card.")
+    if chosen in heads:
+        st.caption("Weights, a head for your classes, the transform, a script that runs as it is, and a model card.")
+    else:
+        st.caption(
+            "Weights, the transform, a script that turns images into features as it is, and a model card; no head, as "
+            "none was fitted."
+        )
 
 
 def _keep(bank: Bank, result: dict, out: Path) -> None:
@@ -147,40 +177,46 @@ def _report(bank: Bank, result: dict) -> None:
 
 
 def _facts(result: dict) -> None:
-    task = result["task"]
-    cells = st.columns(5)
-    cells[0].metric("Images used", f"{task['images']:,}")
-    cells[1].metric("Classes", len(task["classes"]))
-    cells[2].metric(
-        "Probe head accuracy",
-        f"{task['validation_accuracy']:.0%}",
-        help=f"Balanced accuracy of a linear head on the probe, on {task['validation_size']} images kept aside.",
-    )
-    cells[3].metric(
-        "Error of the embedding",
-        f"{task['relative_error']:.1%}",
-        help="Relative standard error of the task's vector, from 20 disjoint parts of your images.",
-    )
-    cells[4].metric("Time", f"{sum(result['seconds'].values()):.0f} s", help=str(result["seconds"]))
+    task, teacher = result["task"], result["teacher"]
+    facts = [("Images used", f"{task['images']:,}", None), ("Classes", len(task["classes"]) or "no labels", None)]
+    if task["validation_accuracy"] is not None:
+        about = f"Balanced accuracy of a linear head on the probe, on {task['validation_size']} images kept aside."
+        facts.append(("Probe head accuracy", f"{task['validation_accuracy']:.0%}", about))
+    if teacher:
+        about = "Mean probability that the probe's own classifier gives its first guess: how sure it is."
+        facts.append(("Classifier's first guess", f"{teacher['confidence']:.0%}", about))
+    if task["relative_error"] is not None:
+        about = "Relative standard error of the task's vector, from 16 disjoint parts of your images."
+        facts.append(("Error of the embedding", f"{task['relative_error']:.1%}", about))
+    facts.append(("Time", f"{sum(result['seconds'].values()):.0f} s", str(result["seconds"])))
+    for cell, (label, value, about) in zip(st.columns(5), facts, strict=False):
+        cell.metric(label, value, help=about)
 
 
 def _map(bank: Bank, result: dict, out: Path) -> None:
     tasks = map_table(bank)
     tasks["group"] = tasks["level 2"]
     task = result["task"]
+    way = "Near points ask the same of a network."
     if task["id"] not in tasks.index:
-        embedding = Bank(out / "task").embeddings(TASK2VEC)[task["id"]]
-        x, y = place_task(bank, embedding.vector)
+        found = {e.method: e for _, e in Bank(out / "task").all_embeddings()}
+        placed = found.get(TASK2VEC) or found[WAYS[result["selector"]].method]
+        spot = place_task(bank, placed)
+        if spot is None:
+            st.info("Too few of the bank's tasks can be compared with yours in this way to place it on the map.")
+            return
+        if placed.method != TASK2VEC:
+            way = "It is placed among the tasks nearest by the same distance as above; all others stand by Task2Vec."
         row = {
             "id": task["id"],
             "name": task["name"],
             "path": "your upload",
             "classes": len(task["classes"]),
             "images": task["images"],
-            "accuracy": f"{task['validation_accuracy']:.0%}",
+            "accuracy": "–" if task["validation_accuracy"] is None else f"{task['validation_accuracy']:.0%}",
             "group": UPLOAD,
-            "x": x,
-            "y": y,
+            "x": spot[0],
+            "y": spot[1],
             "upload": True,
         }
         tasks = pd.concat([tasks, pd.DataFrame([row], index=[task["id"]])])
@@ -191,9 +227,7 @@ def _map(bank: Bank, result: dict, out: Path) -> None:
         config=toolbar("your-task", zoom=True),
         alt="Your task among the bank's tasks",
     )
-    st.caption(
-        "Star: your task. Lines lead to the tasks of the three nearest experts. Near points ask the same of a network."
-    )
+    st.caption(f"Star: your task. Lines lead to the tasks of the three nearest experts. {way}")
 
 
 def _table(ranking: list[dict]) -> pd.DataFrame:

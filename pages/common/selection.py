@@ -16,6 +16,7 @@ import streamlit as st
 from t2v_core.bank.bank import Bank
 from t2v_core.selection.audit import ALL, OFFSET, Audit, audit, audit_by_kind, needs_offset
 from t2v_core.selection.bank_audit import kept
+from t2v_core.selection.measured import measured_selectors
 from t2v_core.selection.meta_task import KINDS, MetaTask, from_bank
 from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.nearest import METRICS, Nearest, TunedAlpha, tune_alpha
@@ -74,7 +75,7 @@ def _bank_study(_bank: Bank, location: str, version: int, learned: bool) -> Stud
     selectors: list[Selector] = [Nearest(metric) for metric in METRICS]
     if learned:
         selectors.append(kept(_bank, Model2Vec(), meta))
-    selectors.append(TwoStage(Nearest()))
+    selectors += [TwoStage(Nearest()), *measured_selectors(_bank)]
     names = {t.id: t.name for t in _bank.tasks()}
     trained_on = {e.id: names[e.task_id] for e in _bank.experts() if e.task_id in names}
     rules = tuple(s.name for s in selectors)

@@ -26,6 +26,8 @@ METRICS = {
     "symmetric": "Task2Vec, symmetric",
     "domain": "domain (images only)",
     "asymmetric": "Task2Vec, asymmetric",
+    "pseudotask": "PseudoTask (no labels)",
+    "tangent": "Task Tangent Kernel (no probe)",
 }
 
 LINKED = 300
@@ -69,7 +71,7 @@ def _distances(_bank: Bank, metric: str, location: str, version: int) -> pd.Data
 
 
 def available_metrics(bank: Bank) -> list[str]:
-    """Those of ``METRICS`` the bank has embeddings for."""
+    """Those of ``METRICS`` the bank has embeddings for, or was measured with."""
     return [metric for metric in METRICS if len(distances(bank, metric))]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +20,11 @@ from sqlalchemy import Connection, Engine, create_engine, delete, event, func, i
 from sqlalchemy.exc import SQLAlchemyError
 
 from t2v_core.bank import schema
-from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, pack_digests, task_from_row
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
+from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.task.record import InputSpec
 
 DEMO = Path(__file__).with_name("demo")
 """The demo bank that ships with the program: read-only, copied into place on a first start."""
@@ -95,21 +94,22 @@ class Bank:
         record: TaskRecord,
         digests: Iterable[str] | NDArray[np.uint64],
         embeddings: Iterable[Embedding],
-        info: ProbeInfo,
+        info: ProbeInfo | None,
     ) -> None:
         """Write a task with its embeddings, replacing one of the same id.
 
         Args:
             record: the task; ``image_set`` is set here from ``digests``.
             digests: SHA-256 of every training image, or their packed first 64 bits.
-            embeddings: its vectors, all by ``info``'s probe.
-            info: the probe.
+            embeddings: its vectors, by ``info``'s probe or by none.
+            info: the probe; None where all of them come from untrained networks.
         """
         packed = (digests if isinstance(digests, np.ndarray) else pack_digests(list(digests))).astype("<u8").tobytes()
         key = hashlib.sha256(packed).hexdigest()
         row = asdict(record) | {"image_set": key, "created": record.created or time.time()}
         with self._change() as connection:
-            _upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
+            if info is not None:
+                _upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
             _upsert(connection, schema.image_set, {"id": key, "digests": packed})
             _upsert(connection, schema.task, row)
             for embedding in embeddings:
@@ -170,15 +170,19 @@ class Bank:
     # ---- experts and errors ---------------------------------------------------------------------
 
     def save_expert(self, record: ExpertRecord) -> None:
-        """Write an expert whose weights already lie in ``weights``."""
+        """Write an expert whose weights already lie in ``weights``; what was measured with others is forgotten."""
         with self._change() as connection:
+            expert = schema.expert.c
+            same = select(expert.id).where(expert.id == record.id, expert.weights_sha256 != record.weights_sha256)
+            for measured in (schema.error, schema.trial):
+                connection.execute(delete(measured).where(measured.c.expert_id.in_(same)))
             _upsert(connection, schema.expert, asdict(record) | {"created": record.created or time.time()})
 
     def experts(self) -> list[ExpertRecord]:
         """All experts, in the order of their ids."""
         with self.engine.connect() as connection:
             rows = connection.execute(select(schema.expert).order_by(schema.expert.c.id)).mappings()
-            return [ExpertRecord(**r) for r in rows]
+            return [expert_from_row(dict(r)) for r in rows]
 
     def save_errors(self, entries: Iterable[ErrorEntry]) -> None:
         """Write cells of the error matrix."""
@@ -191,11 +195,36 @@ class Bank:
         with self.engine.connect() as connection:
             return [ErrorEntry(**row) for row in connection.execute(select(schema.error)).mappings()]
 
+    def experts_measured(self, task_id: str) -> set[str]:
+        """Ids of the experts whose error on a task is known."""
+        cell = schema.error.c
+        with self.engine.connect() as connection:
+            return set(connection.execute(select(cell.expert_id).where(cell.task_id == task_id)).scalars())
+
     def errors(self) -> pd.DataFrame:
         """The error matrix in %, tasks by experts; NaN where a cell was not measured."""
         cells = [(e.task_id, e.expert_id, e.error) for e in self.error_entries()]
         frame = pd.DataFrame(cells, columns=["task", "expert", "error"])
         return frame.pivot(index="task", columns="expert", values="error")
+
+    def save_trial(self, entry: TrialEntry) -> None:
+        """Write the outcome of one trial."""
+        with self._change() as connection:
+            _upsert(connection, schema.trial, asdict(entry))
+
+    def has_trial(self, trial_id: str) -> bool:
+        """Whether a trial has been made."""
+        with self.engine.connect() as connection:
+            return (
+                connection.execute(select(schema.trial.c.id).where(schema.trial.c.id == trial_id)).first() is not None
+            )
+
+    def trials(self) -> list[TrialEntry]:
+        """Every trial, in the order of tasks, experts and seeds."""
+        c = schema.trial.c
+        query = select(schema.trial).order_by(c.task_id, c.expert_id, c.mode, c.per_class, c.seed)
+        with self.engine.connect() as connection:
+            return [TrialEntry(**row) for row in connection.execute(query).mappings()]
 
     # ---- derived arrays and facts ---------------------------------------------------------------
 
@@ -239,11 +268,13 @@ class Bank:
 
     def close(self) -> None:
         """Let go of the database; with SQLite, fold the write-ahead log back into its one file."""
+        self.engine.dispose()  # SQLite leaves write-ahead mode for the last connection alone
+        self.engine.dispose()  # connections that other threads have left open would keep the log
         if self.engine.dialect.name == "sqlite":
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
-        self.engine.dispose()
+            self.engine.dispose()
 
     @contextmanager
     def _change(self) -> Iterator[Connection]:
@@ -286,54 +317,6 @@ def _upsert(connection: Connection, table: object, row: dict[str, object]) -> No
         connection.execute(insert(table).values(**row))  # type: ignore[arg-type]
     elif rest:
         connection.execute(update(table).where(*match).values(**rest))  # type: ignore[arg-type]
-
-
-def embedding_row(task_id: str, e: Embedding) -> dict[str, Any]:
-    """An embedding as a row of its table."""
-    # Chunk means are kept as float16 ratios to the vector: three digits suffice for a spread.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = np.where(e.vector != 0, e.chunk_means / e.vector, 0)
-    return {
-        "task_id": task_id,
-        "space": e.space,
-        "method": e.method,
-        "probe_id": e.probe_id,
-        "weights_hash": e.weights_hash,
-        "settings": e.settings,
-        "samples": e.samples,
-        "vector": e.vector.astype("<f4").tobytes(),
-        "chunk_ratios": np.clip(ratios, -6e4, 6e4).astype("<f2").tobytes(),
-        "chunk_weights": e.chunk_weights.astype("<f8").tobytes(),
-        "seconds": e.seconds,
-        "device": e.device,
-        "facts": e.facts,
-    }
-
-
-def embedding_from_row(row: dict[str, Any]) -> Embedding:
-    """The embedding behind a row of its table."""
-    vector = np.frombuffer(row["vector"], "<f4")
-    ratios = np.frombuffer(row["chunk_ratios"], "<f2").reshape(-1, len(vector)).astype(np.float32)
-    return Embedding(
-        vector=vector,
-        method=row["method"],
-        probe_id=row["probe_id"],
-        weights_hash=row["weights_hash"],
-        settings=row["settings"],
-        samples=row["samples"],
-        chunk_means=ratios * vector,
-        chunk_weights=np.frombuffer(row["chunk_weights"], "<f8"),
-        seconds=row["seconds"],
-        device=row["device"],
-        facts=row["facts"],
-    )
-
-
-def probe_from_json(info: dict[str, Any]) -> ProbeInfo:
-    """A probe's record as it stands in the bank."""
-    spec = InputSpec(**{**info["spec"], "mean": tuple(info["spec"]["mean"]), "std": tuple(info["spec"]["std"])})
-    layers = tuple((name, count) for name, count in info["layers"])
-    return ProbeInfo(**{**info, "spec": spec, "layers": layers, "prior_precision": tuple(info["prior_precision"])})
 
 
 def _first_line(error: Exception) -> str:

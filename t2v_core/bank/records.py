@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from t2v_core.task.record import InputSpec
+
 
 @dataclass(frozen=True)
 class TaskRecord:
@@ -18,8 +20,8 @@ class TaskRecord:
         name: what a person calls it.
         kind: role in its meta-task (``"large"``, ``"twin"``, ``"mixed"``, ``"attribute"``, ``"upload"``, ...).
         origin: data set it stems from.
-        classes: class names.
-        counts: images a class, both splits.
+        classes: class names; none where the images carry no labels.
+        counts: images a class, both splits; without labels the number of images.
         taxonomy: path from coarse to fine.
         held_out: images kept for testing.
         content_hash: identity of images and labels.
@@ -47,12 +49,13 @@ class ExpertRecord:
     Attributes:
         id: stable identifier.
         name: what a person calls it.
-        architecture: ``"small-resnet"`` or a torchvision model name.
+        architecture: ``"small-resnet"``, a torchvision model name, or ``"timm/<model>"``.
         weights_file: file name inside the bank's weights folder.
         weights_sha256: checksum of that file.
         task_id: the task it was trained on; None where it is unknown or not in the bank.
         training: how it was trained (settings, seconds, loss, seed).
         created: seconds since the epoch.
+        spec: how it wants its images; None where as the bundled network does.
     """
 
     id: str
@@ -63,6 +66,7 @@ class ExpertRecord:
     task_id: str | None
     training: dict[str, object] = field(default_factory=dict)
     created: float = 0.0
+    spec: InputSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,36 @@ class ErrorEntry:
     error: float
     n: int
     protocol: str
+
+
+@dataclass(frozen=True)
+class TrialEntry:
+    """How one expert did on one task, used in one way, learning from one sample of its images.
+
+    Attributes:
+        id: identifies everything that determines the outcome.
+        task_id, expert_id: who served whom.
+        mode: ``"frozen"`` (a linear head on its features) or ``"fine-tuned"`` (everything trained).
+        schedule: of the fine-tuning: its name and the start of the hash of its settings; ``""`` where frozen.
+        per_class: training images of each class; 0 is all there are.
+        images: training images in all.
+        seed: of the sample and of the training.
+        error: balanced error on the held-out images, in %.
+        n: held-out images.
+        seconds: of work.
+    """
+
+    id: str
+    task_id: str
+    expert_id: str
+    mode: str
+    schedule: str
+    per_class: int
+    images: int
+    seed: int
+    error: float
+    n: int
+    seconds: float
 
 
 def pack_digests(digests: list[str] | tuple[str, ...]) -> NDArray[np.uint64]:

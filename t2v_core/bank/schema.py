@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy import (
+    DDL,
     JSON,
     Column,
     Connection,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 
 from t2v_core.errors import InputError
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 
@@ -94,6 +95,7 @@ expert = Table(
     Column("task_id", String(120), ForeignKey("task.id")),
     Column("training", JSON, nullable=False),
     Column("created", Float, nullable=False),
+    Column("spec", JSON),
 )
 
 error = Table(
@@ -106,11 +108,47 @@ error = Table(
     Column("protocol", String(200), nullable=False),
 )
 
+trial = Table(
+    "trial",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("task_id", String(120), ForeignKey("task.id", ondelete="CASCADE"), nullable=False),
+    Column("expert_id", String(120), ForeignKey("expert.id", ondelete="CASCADE"), nullable=False),
+    Column("mode", String(20), nullable=False),
+    Column("schedule", String(40), nullable=False),
+    Column("per_class", Integer, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("error", Float, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("beat", Float, nullable=False),
+)
+
 derived = Table(
     "derived",
     metadata,
     Column("key", String(64), primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+method = Table(
+    "method",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("about", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("once", Float, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("arrays", LargeBinary, nullable=False),
 )
 
 job = Table(
@@ -132,7 +170,13 @@ job = Table(
     Column("ended", Float),
 )
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+
+def _add_transforms_trials_and_claims(connection: Connection) -> None:
+    metadata.create_all(connection)  # the tables that are not there yet
+    connection.execute(DDL("ALTER TABLE expert ADD COLUMN spec JSON"))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_transforms_trials_and_claims}
 """``MIGRATIONS[v]`` turns a bank of version v into one of version v + 1."""
 
 
@@ -148,11 +192,19 @@ def prepare(engine: Engine, location: str) -> None:
             connection.execute(meta.insert().values(key="schema", value=VERSION))
             connection.execute(changes.insert().values(id=1, count=0))
             return
-        found = int(connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar_one())
+        found = _version(connection)
         if found > VERSION:
             raise InputError(
                 f"the bank at {location} has schema {found}, newer than the {VERSION} known here; update the program"
             )
-        for version in range(found, VERSION):
+        if found == VERSION:
+            return
+        # A write first: it waits for another process that may be migrating, and makes all that follows one transaction.
+        connection.execute(changes.update().values(count=changes.c.count + 1))
+        for version in range(_version(connection), VERSION):
             MIGRATIONS[version](connection)
         connection.execute(meta.update().where(meta.c.key == "schema").values(value=VERSION))
+
+
+def _version(connection: Connection) -> int:
+    return int(connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar_one())

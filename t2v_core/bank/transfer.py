@@ -12,16 +12,22 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from t2v_core.bank.bank import Bank, embedding_from_row, embedding_row, probe_from_json
-from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, task_from_row
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.methods import method_rows, save_method_rows
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, task_from_row
+from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
+from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
+from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.archives import check_archive
 
 MANIFEST, ARRAYS, WEIGHTS = "bank.json", "arrays.npz", "weights"
-FORMAT = 1
+FORMAT = 2
+"""1: experts without a transform of their own, and no trials."""
 BINARY = ("vector", "chunk_ratios", "chunk_weights")
 
 
@@ -34,6 +40,9 @@ def export_bank(bank: Bank, file: Path) -> None:
         for column in BINARY:
             arrays[f"{column}/{number}"] = np.frombuffer(row.pop(column), np.uint8)
         embeddings.append(row)
+    methods = method_rows(bank)
+    for row in methods:
+        arrays[f"method/{row['name']}"] = np.frombuffer(row.pop("arrays"), np.uint8)
     manifest = {
         "format": FORMAT,
         "probes": [asdict(info) for info in bank.probes().values()],
@@ -41,6 +50,8 @@ def export_bank(bank: Bank, file: Path) -> None:
         "embeddings": embeddings,
         "experts": [asdict(e) for e in bank.experts()],
         "errors": [asdict(e) for e in bank.error_entries()],
+        "trials": [asdict(e) for e in bank.trials()],
+        "methods": methods,
         "facts": bank.facts(),
     }
     buffer = io.BytesIO()
@@ -73,11 +84,15 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
                 arrays = {name: loaded[name] for name in loaded.files}
             probes = {info["weights_hash"]: probe_from_json(info) for info in manifest["probes"]}
             tasks = [task_from_row(row) for row in manifest["tasks"]]
-            experts = [ExpertRecord(**row) for row in manifest["experts"]]
+            experts = [expert_from_row(row) for row in manifest["experts"]]
             errors = [ErrorEntry(**row) for row in manifest["errors"]]
+            trials = [TrialEntry(**row) for row in manifest.get("trials", [])]
             embeddings = [
                 embedding_from_row(row | {c: arrays[f"{c}/{n}"].tobytes() for c in BINARY})
                 for n, row in enumerate(manifest["embeddings"])
+            ]
+            methods = [
+                row | {"arrays": arrays[f"method/{row['name']}"].tobytes()} for row in manifest.get("methods", [])
             ]
             owners = [row["task_id"] for row in manifest["embeddings"]]
             weights = {e.weights_file: _checked_weights(archive, e) for e in experts}
@@ -92,13 +107,13 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
         (bank.weights / name).write_bytes(data)
     for task in tasks:
         own = [e for e, owner in zip(embeddings, owners, strict=True) if owner == task.id]
-        for hash_ in {e.weights_hash for e in own}:
-            bank.save_task(
-                task, arrays[f"set/{task.image_set}"], [e for e in own if e.weights_hash == hash_], probes[hash_]
-            )
+        _save_task(bank, task, arrays[f"set/{task.image_set}"], own, probes)
     for expert in experts:
         bank.save_expert(expert)
     bank.save_errors(errors)
+    for trial in trials:
+        bank.save_trial(trial)
+    save_method_rows(bank, methods)
     return {"tasks": len(tasks), "experts": len(experts), "errors": len(errors)}
 
 
@@ -109,10 +124,16 @@ def copy_tasks(source: Bank, target: Bank, task_ids: Iterable[str] | None = None
     copied = [t for t in source.tasks() if wanted is None or t.id in wanted]
     for task in copied:
         own = [e for owner, e in embeddings if owner == task.id]
-        for hash_ in {e.weights_hash for e in own}:
-            found = [e for e in own if e.weights_hash == hash_]
-            target.save_task(task, sets[task.image_set], found, probes[hash_])
+        _save_task(target, task, sets[task.image_set], own, probes)
     return copied
+
+
+def _save_task(
+    bank: Bank, task: TaskRecord, digests: NDArray[np.uint64], own: list[Embedding], probes: dict[str, ProbeInfo]
+) -> None:
+    """Write a task with its embeddings, those by random networks, which are no probe, among them."""
+    for hash_ in {e.weights_hash for e in own}:
+        bank.save_task(task, digests, [e for e in own if e.weights_hash == hash_], probes.get(hash_))
 
 
 def _checked_weights(archive: zipfile.ZipFile, expert: ExpertRecord) -> bytes:

@@ -32,6 +32,13 @@ def add_bank(command: Callable[..., argparse.ArgumentParser], commands: Any) -> 
     )
     built.add_argument("--probe", default="bundled")
     built.add_argument("--workers", type=int, default=2)
+    about = (
+        "Measure every method of choosing an expert on the bank's tasks, with its cost; goes on where it was cut off."
+    )
+    measured = command(bank, "methods", _bank_methods, show_facts, about)
+    measured.add_argument("dataset", choices=["cifar100"])
+    measured.add_argument("--data", type=Path, required=True, help="the images the bank was built from, folder or zip")
+    measured.add_argument("--only", nargs="+", metavar="METHOD", help="these methods alone")
     for name, run, about in (
         ("import", _bank_import, "Add an exported bank."),
         ("export", _bank_export, "Write the bank to one zip."),
@@ -70,6 +77,21 @@ def _bank_build(o: argparse.Namespace) -> dict[str, Any]:
     seconds = build_demo(bank, tasks, probe_name=o.probe, workers=o.workers, seed=o.seed, report=report)
     bank.close()
     return {"bank": o.bank, **bank.counts(), "seconds": round(time.perf_counter() - begin, 1), "stages": seconds}
+
+
+def _bank_methods(o: argparse.Namespace) -> dict[str, Any]:
+    from t2v_core.measuring.run import measure
+    from t2v_core.selection.bank_audit import audit_bank
+    from t2v_core.selection.meta_task import from_bank
+    from t2v_core.task.worlds.demo import demo_tasks
+
+    report = Reporter()
+    bank = Bank(o.bank, demo=True)
+    tasks = demo_tasks(o.data, o.seed, lambda done, total, text: report("reading CIFAR-100", done, total, text))
+    seconds = measure(bank, tasks, o.only, seed=o.seed, report=report)
+    report("judging the methods", 0, 0, "")
+    audit_bank(bank, from_bank(bank), learned=True, seed=o.seed)  # what it learns is kept in the bank
+    return {"bank": o.bank, "seconds": {name: round(value, 1) for name, value in seconds.items()}}
 
 
 def _bank_verify(o: argparse.Namespace) -> dict[str, Any]:

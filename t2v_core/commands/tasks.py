@@ -10,6 +10,12 @@ from typing import Any
 
 from t2v_core.bank.bank import Bank
 from t2v_core.commands.output import Reporter
+from t2v_core.embedding.record import PSEUDOTASK, TASK2VEC
+from t2v_core.embedding.tangent_kernel import TANGENT
+from t2v_core.selection.explanation import given_up, teacher
+from t2v_core.selection.ways import WAYS
+
+ESTIMATORS = ["montecarlo", "exact"]
 
 
 def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) -> None:
@@ -20,12 +26,14 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
         commands: where.
     """
     for name, run, show, about in (
-        ("embed", _embed, _show_embed, "Embed a folder or zip of labelled images."),
-        ("recommend", _recommend, _show_recommend, "Rank the bank's experts for a folder or zip of labelled images."),
+        ("embed", _embed, _show_embed, "Embed a folder or zip of images."),
+        ("recommend", _recommend, _show_recommend, "Rank the bank's experts for a folder or zip of images."),
     ):
         added = command(commands, name, run, show, about)
         added.add_argument(
-            "path", metavar="PATH", help="one subfolder per class, or images beside a labels.csv; or a zip"
+            "path",
+            metavar="PATH",
+            help="one subfolder per class, or images with or without a labels.csv; or a zip",
         )
         added.add_argument("--name", help="what to call the task")
         added.add_argument("--attribute", help="which attribute column of labels.csv")
@@ -34,18 +42,27 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
             default="bundled",
             help="bundled, resnet34, another torchvision model, timm/<model>; ':last' after it for the last stage",
         )
-        methods = ["montecarlo", "exact", *(["variational"] if name == "embed" else [])]
-        added.add_argument("--method", default="montecarlo", choices=methods, help="how the Fisher is estimated")
         added.add_argument(
             "--tolerance", type=float, metavar="R", help="stop once the embedding's relative error is below R"
         )
         added.add_argument("--max-images", type=int, default=2000, metavar="M")
         if name == "embed":
+            added.add_argument(
+                "--method",
+                choices=[*ESTIMATORS, "variational", PSEUDOTASK, TANGENT],
+                help="how the Fisher is estimated (montecarlo); pseudotask, which reads no labels and is the default "
+                "where there are none; tangent, by untrained networks",
+            )
             added.add_argument("--save", action="store_true", help="keep the task in the bank")
         else:
             added.add_argument("--top", type=int, default=5)
             added.add_argument(
-                "--selector", default="asymmetric", choices=["asymmetric", "symmetric", "domain", "model2vec"]
+                "--method", default=ESTIMATORS[0], choices=ESTIMATORS, help="how the Fisher is estimated (%(default)s)"
+            )
+            added.add_argument(
+                "--selector",
+                choices=list(WAYS),
+                help="by default asymmetric, and pseudotask where the images carry no labels",
             )
             added.add_argument(
                 "--fit-head", action="store_true", help="fit a head on the top experts and the generic one"
@@ -57,14 +74,13 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
 
 
 def _options(o: argparse.Namespace, **more: Any) -> Any:
-    from t2v_core.pipeline import Options
+    from t2v_core.request import Options
 
     return Options(
         path=o.path,
         name=o.name,
         attribute=o.attribute,
         probe=o.probe,
-        method=o.method,
         tolerance=o.tolerance,
         max_images=o.max_images,
         seed=o.seed,
@@ -76,24 +92,28 @@ def _options(o: argparse.Namespace, **more: Any) -> Any:
 def _embed(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.pipeline import embed, save
 
-    found = embed(_options(o), Reporter())
+    by = o.method if o.method in (None, PSEUDOTASK, TANGENT) else TASK2VEC
+    options = _options(o, embedding=by, method=o.method if by == TASK2VEC else ESTIMATORS[0])
+    found = embed(options, Reporter())
     if o.save:
         save(Bank(o.bank, demo=True), found)
+    e = found.embedding
     return {
         "id": found.record.id,
         "name": found.record.name,
         "classes": list(found.record.classes),
-        "images": found.fisher.samples,
+        "images": e.samples,
         "content_hash": found.record.content_hash,
-        "probe": found.info.id,
-        "weights_hash": found.info.weights_hash,
-        "method": o.method,
-        "settings": found.fisher.settings,
-        "dimension": found.info.dimension,
-        "vector": [float(v) for v in found.fisher.vector],
-        "norm": float(abs(found.fisher.vector).sum()),
-        "relative_error": None if math.isnan(found.fisher.relative_error) else found.fisher.relative_error,
-        "validation_accuracy": found.fisher.facts["validation_accuracy"],
+        "probe": e.probe_id,
+        "weights_hash": e.weights_hash,
+        "method": e.method if e.method in (PSEUDOTASK, TANGENT) else options.method,
+        "settings": e.settings,
+        "dimension": len(e.vector),
+        "vector": [float(v) for v in e.vector],
+        "norm": float(abs(e.vector).sum()),
+        "relative_error": None if math.isnan(e.relative_error) else e.relative_error,
+        "validation_accuracy": e.facts.get("validation_accuracy"),
+        "facts": e.facts,
         "warnings": found.warnings,
         "saved": bool(o.save),
         "seconds": {name: round(value, 2) for name, value in found.seconds.items()},
@@ -103,11 +123,20 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
 def _show_embed(r: dict[str, Any]) -> None:
     for warning in r["warnings"]:
         print(f"note: {warning}")
-    print(f"{r['name']}: {r['images']} images, {len(r['classes'])} classes, {r['dimension']} filters of {r['probe']}")
+    print(
+        f"{r['name']}: {_contents(r['images'], r['classes'])}, {r['dimension']} numbers by {r['method']}, {r['probe']}"
+    )
     spread = "" if r["relative_error"] is None else f", relative standard error {r['relative_error']:.1%}"
     print(f"norm {r['norm']:.4g}{spread}")
-    print(f"head: balanced validation accuracy {r['validation_accuracy']:.1%}")
+    if r["validation_accuracy"] is not None:
+        print(f"head: balanced validation accuracy {r['validation_accuracy']:.1%}")
+    if "softness" in r["facts"]:
+        print(teacher(r["facts"]))
     print(f"id {r['id']}" + (", saved in the bank" if r["saved"] else ", not saved (--save keeps it)"))
+
+
+def _contents(images: int, classes: list[str]) -> str:
+    return f"{images} images, {f'{len(classes)} classes' if classes else 'no labels'}"
 
 
 def _recommend(o: argparse.Namespace) -> dict[str, Any]:
@@ -115,14 +144,14 @@ def _recommend(o: argparse.Namespace) -> dict[str, Any]:
 
     fit = ("all" if o.all else "top") if o.fit_head else "none"
     bank = Bank(o.bank, demo=True)
-    result = recommend(bank, _options(o, selector=o.selector, top=o.top, fit=fit), o.out, Reporter())
+    result = recommend(bank, _options(o, method=o.method, selector=o.selector, top=o.top, fit=fit), o.out, Reporter())
     return result | {"ranking": result["ranking"] if o.all else result["ranking"][: o.top]}
 
 
 def _show_recommend(r: dict[str, Any]) -> None:
     for warning in r["warnings"]:
         print(f"note: {warning}")
-    print(f"\n{r['task']['name']}: {r['task']['images']} images, {len(r['task']['classes'])} classes\n")
+    print(f"\n{r['task']['name']}: {_contents(r['task']['images'], r['task']['classes'])}\n")
     print(f"{'':>3} {'expert':<44} {'distance':>16} {'first':>6}   accuracy of a fitted head")
     rows = [*r["ranking"], *([{"name": "generic (not fine-tuned)", "fitted": r["generic"]}] if r["generic"] else [])]
     for row in rows:
@@ -132,3 +161,7 @@ def _show_recommend(r: dict[str, Any]) -> None:
         accuracy = f"{f['accuracy']:.1%} [{f['low']:.1%}, {f['high']:.1%}]" if f else "-"
         print(f"{row.get('rank', ''):>3} {row['name'][:44]:<44} {distance:>16} {first:>6}   {accuracy}")
     print(f"\n{r['certainty']}\n{r['familiarity']}\nWhy: {r['ranking'][0]['reason']}")
+    if r["teacher"]:
+        print(r["teacher"]["sentence"])
+    if not r["task"]["learnable"]:
+        print(given_up(r["track_record"]))

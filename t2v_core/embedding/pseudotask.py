@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from t2v_core.embedding.record import Embedding
-from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings, _embedding
+from t2v_core.embedding.by_probe import from_chunks
+from t2v_core.embedding.record import PSEUDOTASK, Embedding
+from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings
 from t2v_core.errors import InputError
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
 from t2v_core.fisher.sums import ChunkSums
@@ -28,8 +29,6 @@ from t2v_core.probe.probe import Probe
 from t2v_core.probe.soft_heads import fit_regularised_soft_head, fit_two_soft_epochs
 from t2v_core.probe.training import augment
 from t2v_core.task.record import DecodedTask, Progress
-
-PSEUDOTASK = "pseudotask"
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,9 @@ def embed_pseudotask(
     if settings.estimator == "variational":
         found = _variational(probe, teacher, head, pixels, settings, facts, progress)
     else:
-        diagonal = DiagonalSettings(
-            estimator=settings.estimator,
-            draws=-(-settings.total_draws // len(pixels)),
-            chunks=settings.chunks,
-            tolerance=settings.tolerance,
-            seed=settings.seed,
-            batch_size=batch_size,
-        )
+        diagonal = settings.diagonal(len(pixels), batch_size)
         found = fisher_diagonal(probe, head, pixels, _no_labels(pixels), diagonal, progress)
-    return _embedding(found, PSEUDOTASK, settings.record(), time.perf_counter() - begin, facts, probe)
+    return from_chunks(found, PSEUDOTASK, settings.record(), time.perf_counter() - begin, facts, probe)
 
 
 def softness(theta: Tensor) -> dict[str, object]:

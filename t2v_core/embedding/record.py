@@ -14,6 +14,7 @@ from t2v_core.fisher.sums import relative_standard_error
 TASK2VEC = "task2vec"
 VARIATIONAL = "variational"
 DOMAIN = "domain"
+PSEUDOTASK = "pseudotask"
 
 NOISE_SETTINGS = frozenset({"seed", "chunks", "estimator", "total_draws", "tolerance", "precision"})
 """Settings that change the noise of an estimate but not what it estimates: vectors stay comparable."""

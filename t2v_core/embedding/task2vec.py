@@ -8,12 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from t2v_core.embedding.record import DOMAIN, TASK2VEC, VARIATIONAL, Embedding
+from t2v_core.embedding.by_probe import from_chunks
+from t2v_core.embedding.domain import mean_feature
+from t2v_core.embedding.record import TASK2VEC, VARIATIONAL, Embedding
 from t2v_core.errors import InputError
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
-from t2v_core.fisher.sums import ChunkSums, assign_chunks
+from t2v_core.fisher.sums import ChunkSums
 from t2v_core.fisher.variational import VariationalSettings, variational_fisher
-from t2v_core.probe.heads import REGULARISATION, Head, class_weights, fit_regularised_head, fit_two_epochs
+from t2v_core.probe.heads import REGULARISATION, Head, fit_regularised_head, fit_two_epochs
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import DecodedTask, Progress
 
@@ -46,6 +48,18 @@ class Task2VecSettings:
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     variational: VariationalSettings = field(default_factory=VariationalSettings)
+
+    def diagonal(self, samples: int, batch_size: int) -> DiagonalSettings:
+        """How the Fisher diagonal of so many samples is estimated, exactly or by Monte Carlo."""
+        return DiagonalSettings(
+            estimator="exact" if self.estimator == "exact" else "montecarlo",
+            draws=-(-self.total_draws // samples),
+            chunks=self.chunks,
+            tolerance=self.tolerance,
+            seed=self.seed,
+            batch_size=batch_size,
+            precision=self.precision,
+        )
 
     def record(self) -> dict[str, object]:
         """The options that had a part in the vector, as the embedding keeps them."""
@@ -112,27 +126,13 @@ def embed_task(
     if settings.estimator == "variational":
         fisher = _variational(probe, head, pixels, labels, settings, facts, progress)
     else:
-        diagonal = DiagonalSettings(
-            estimator=settings.estimator,
-            draws=-(-settings.total_draws // len(labels)),
-            chunks=settings.chunks,
-            tolerance=settings.tolerance,
-            seed=settings.seed,
-            batch_size=batch_size,
-            precision=settings.precision,
-        )
+        diagonal = settings.diagonal(len(labels), batch_size)
         fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
     end = time.perf_counter()
-    chunk = assign_chunks(labels, settings.chunks, settings.seed)
-    share = np.zeros((int(chunk.max()) + 1, len(labels)))
-    share[chunk, np.arange(len(labels))] = class_weights(labels, len(classes))
     method = VARIATIONAL if settings.estimator == "variational" else TASK2VEC
-    domain = ChunkSums(share @ z.double().cpu().numpy(), share.sum(1), len(labels))
     return TaskEmbeddings(
-        _embedding(fisher, method, settings.record(), end - begin, facts, probe),
-        _embedding(
-            domain, DOMAIN, {"chunks": settings.chunks, "seed": settings.seed}, features_done - begin, {}, probe
-        ),
+        from_chunks(fisher, method, settings.record(), end - begin, facts, probe),
+        mean_feature(z, labels, settings.chunks, settings.seed, features_done - begin, probe),
         head,
     )
 
@@ -152,26 +152,3 @@ def _variational(
     found = variational_fisher(probe, head, pixels, labels, start, settings.variational, settings.seed, progress)
     facts["loss"] = found.loss.tolist()
     return ChunkSums(found.fisher[None], np.ones(1), len(labels))
-
-
-def _embedding(
-    parts: ChunkSums,
-    method: str,
-    settings: dict[str, object],
-    seconds: float,
-    facts: dict[str, object],
-    probe: Probe,
-) -> Embedding:
-    return Embedding(
-        vector=parts.mean.astype(np.float32),
-        method=method,
-        probe_id=probe.info.id,
-        weights_hash=probe.info.weights_hash,
-        settings=settings,
-        samples=parts.samples,
-        chunk_means=(parts.sums / parts.weights[:, None]).astype(np.float32),
-        chunk_weights=parts.weights / parts.weights.sum(),
-        seconds=seconds,
-        device=str(probe.device),
-        facts=facts,
-    )

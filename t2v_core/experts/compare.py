@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from t2v_core.probe.heads import Head, fit_heads
+from t2v_core.experts.heads import fit_each
+from t2v_core.probe.heads import Head
 
 FOLDS = 5
 Z95 = 1.959964
@@ -55,20 +57,22 @@ def fold_numbers(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def compare_experts(features: Tensor, labels: np.ndarray, held_out: np.ndarray, seed: int = 0) -> list[Fitted]:
+def compare_experts(
+    features: Sequence[Tensor] | Tensor, labels: np.ndarray, held_out: np.ndarray, seed: int = 0
+) -> list[Fitted]:
     """Fit and validate a head for each of E experts.
 
     Where the task has held-out images they are the test; otherwise stratified cross validation uses
     every image once for testing, which gives the tightest interval the images allow.
 
     Args:
-        features: ``[E, N, d]`` features of all images under each expert.
+        features: E of ``[N, d]``, features of all images under each expert; d may differ.
         labels: ``[N]`` class indices.
         held_out: ``[N]`` true for test images.
         seed: of folds and validation splits.
     """
     classes, labels = np.unique(labels, return_inverse=True)
-    num_classes = len(classes)
+    num_classes, features = len(classes), list(features)
     correct = np.zeros(len(features), dtype=int)
     if held_out.any():
         how, folds, tested = "held-out images", [held_out], int(held_out.sum())
@@ -77,17 +81,12 @@ def compare_experts(features: Tensor, labels: np.ndarray, held_out: np.ndarray, 
         folds = [fold == k for k in range(int(fold.max()) + 1)]
         how, tested = f"{len(folds)}-fold cross validation", len(labels)
     for test in folds:
-        rows = torch.from_numpy(np.flatnonzero(test)).to(features.device)
-        heads = _fit_on(features, labels, ~test, num_classes, seed)
+        heads = fit_each(features, labels, ~test, num_classes, seed)
         for e, head in enumerate(heads):
-            predicted = head.logits(features[e, rows]).argmax(1).cpu().numpy()
+            rows = torch.from_numpy(test).to(features[e].device)
+            predicted = head.logits(features[e][rows]).argmax(1).cpu().numpy()
             correct[e] += int((predicted == labels[test]).sum())
-    final = heads if held_out.any() else _fit_on(features, labels, ~held_out, num_classes, seed)
+    final = heads if held_out.any() else fit_each(features, labels, ~held_out, num_classes, seed)
     return [
         Fitted(c / tested, *wilson(int(c), tested), tested, how, head) for c, head in zip(correct, final, strict=True)
     ]
-
-
-def _fit_on(features: Tensor, labels: np.ndarray, rows: np.ndarray, num_classes: int, seed: int) -> list[Head]:
-    index = torch.from_numpy(np.flatnonzero(rows)).to(features.device)
-    return fit_heads(features[:, index], labels[rows], num_classes, seed)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from t2v_core.probe.heads import fit_heads
+from t2v_core.experts.heads import fit_each
+from t2v_core.task.record import BoolArray, Task
+from t2v_core.task.sampling import stratified_split
 
 PROTOCOL = (
     "linear head on frozen features (bfloat16 where fast), full-batch Adam with early stopping, "
     "balanced error on held-out images"
 )
+
+DRAWN = "; a random 30 % serves as held-out images"
+TEST_SHARE = 0.3
+
+
+def test_images(task: Task) -> tuple[BoolArray, str]:
+    """Which of a task's images test a head, and how to record it.
+
+    Returns:
+        ``[N]`` true for the task's held-out images, or for a seeded share of every class where it keeps none;
+        and the protocol.
+    """
+    if task.held_out.any():
+        return task.held_out, PROTOCOL
+    return stratified_split(task.labels, TEST_SHARE, seed=0), PROTOCOL + DRAWN
 
 
 def balanced_error(predicted: np.ndarray, labels: np.ndarray) -> float:
@@ -23,11 +42,13 @@ def balanced_error(predicted: np.ndarray, labels: np.ndarray) -> float:
     return 100 * float(np.mean([np.mean(predicted[labels == k] != k) for k in np.unique(labels)]))
 
 
-def task_errors(features: Tensor, labels: np.ndarray, held_out: np.ndarray, seed: int = 0) -> list[float]:
+def task_errors(
+    features: Sequence[Tensor] | Tensor, labels: np.ndarray, held_out: np.ndarray, seed: int = 0
+) -> list[float]:
     """Test error (%) of one task under E experts.
 
     Args:
-        features: ``[E, N, d]`` each expert's features of the task's images.
+        features: E of ``[N, d]``, each expert's features of the task's images; d may differ.
         labels: ``[N]`` class indices.
         held_out: ``[N]`` true for test images; heads are fitted on the others.
         seed: of the validation split inside the training images.
@@ -36,10 +57,9 @@ def task_errors(features: Tensor, labels: np.ndarray, held_out: np.ndarray, seed
         E balanced errors in %.
     """
     classes, labels = np.unique(labels, return_inverse=True)
-    train = torch.from_numpy(np.flatnonzero(~held_out)).to(features.device)
-    test = torch.from_numpy(np.flatnonzero(held_out)).to(features.device)
-    heads = fit_heads(features[:, train], labels[~held_out], len(classes), seed)
+    heads = fit_each(list(features), labels, ~held_out, len(classes), seed)
+    test = torch.from_numpy(held_out)
     return [
-        balanced_error(head.logits(features[e, test]).argmax(1).cpu().numpy(), labels[held_out])
-        for e, head in enumerate(heads)
+        balanced_error(head.logits(z[test.to(z.device)]).argmax(1).cpu().numpy(), labels[held_out])
+        for z, head in zip(features, heads, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Handing an expert over: weights, head, transform, a script that runs, and a model card, in one zip."""
+"""Handing an expert over: weights, perhaps a head, transform, a script that runs, and a model card, in one zip."""
 
 from __future__ import annotations
 
@@ -14,108 +14,51 @@ import numpy as np
 from safetensors.numpy import save
 
 from t2v_core.experts.compare import Fitted
+from t2v_core.experts.scripts import CLASSIFY, FEATURES
 from t2v_core.probe import network as network_module
 from t2v_core.probe.bundled import SPEC
-
-CLASSIFY = '''"""Classify images with the expert in this folder.
-
-    pip install torch safetensors pillow numpy
-    python classify.py IMAGE [IMAGE ...]
-"""
-
-import json
-import sys
-from pathlib import Path
-
-import numpy as np
-import torch
-from PIL import Image, ImageOps
-from safetensors.torch import load_file
-
-from network import SmallResNet
-
-HERE = Path(__file__).resolve().parent
-CONFIG = json.loads((HERE / "config.json").read_text(encoding="utf-8"))
-
-
-def load_model() -> torch.nn.Module:
-    """The expert with the head fitted on your images, ready for inference or further fine-tuning."""
-    model = SmallResNet(num_classes=len(CONFIG["classes"]))
-    state = load_file(HERE / "expert.safetensors") | load_file(HERE / "head.safetensors")
-    missing, unexpected = model.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    assert not unexpected and all(k.endswith("num_batches_tracked") for k in missing), (missing, unexpected)
-    return model.eval()
-
-
-def load_image(path: str) -> torch.Tensor:
-    """An image as the expert wants it: shorter side resized, centre cropped, normalised. [3, H, W]"""
-    t = CONFIG["transform"]
-    image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    w, h = image.size
-    scale = t["resize"] / min(w, h)
-    size = (t["resize"], int(t["resize"] * h / w)) if w <= h else (int(t["resize"] * w / h), t["resize"])
-    if scale != 1:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (image.width - t["crop"]) // 2, (image.height - t["crop"]) // 2
-    pixels = np.asarray(image.crop((left, top, left + t["crop"], top + t["crop"])), dtype=np.float32) / 255
-    return torch.from_numpy((pixels - np.float32(t["mean"])) / np.float32(t["std"])).permute(2, 0, 1)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    with torch.no_grad():
-        probabilities = load_model()(torch.stack([load_image(p) for p in sys.argv[1:]])).softmax(1)
-    for path, row in zip(sys.argv[1:], probabilities):
-        best = int(row.argmax())
-        print(f"{path}\\t{CONFIG['classes'][best]}\\t{row[best]:.3f}")
-'''
 
 
 def export_expert(
     weights: Path,
-    fitted: Fitted,
+    fitted: Fitted | None,
     classes: tuple[str, ...],
     facts: dict[str, Any],
 ) -> bytes:
-    """Pack an expert with a head fitted on the person's own images.
+    """Pack an expert, with a head fitted on the person's own images where there is one.
 
     Args:
         weights: the expert's safetensors file.
-        fitted: its head and how it did.
-        classes: K class names, in the head's order.
+        fitted: its head and how it did; None hands the expert over as it is.
+        classes: K class names, in the head's order; none without a head.
         facts: what the model card tells: ``expert``, ``trained_on``, ``task``, ``images``, ``distance``,
             ``p_first``, ``selector``, ``created``.
 
     Returns:
-        A zip: ``expert.safetensors``, ``head.safetensors``, ``config.json``, ``network.py``,
-        ``classify.py`` (runs as it is), ``README.md`` (the model card).
+        A zip: ``expert.safetensors``, ``config.json``, ``network.py``, ``README.md`` (the model card), and a script
+        that runs as it is: ``classify.py`` beside ``head.safetensors``, or without a head ``features.py``.
     """
-    head = save(
-        {
-            "fc.weight": np.ascontiguousarray(fitted.head.weight),
-            "fc.bias": np.ascontiguousarray(fitted.head.bias),
-        }
-    )
-    config = {
-        "architecture": "SmallResNet",
-        "classes": list(classes),
-        "transform": asdict(SPEC),
-        "validation": {"accuracy": fitted.accuracy, "interval": [fitted.low, fitted.high], "n": fitted.n},
-        **facts,
-    }
+    config: dict[str, Any] = {"architecture": "SmallResNet", "transform": asdict(SPEC)}
+    if fitted is not None:
+        interval = [fitted.low, fitted.high]
+        config["classes"] = list(classes)
+        config["validation"] = {"accuracy": fitted.accuracy, "interval": interval, "n": fitted.n}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("expert.safetensors", weights.read_bytes())
-        archive.writestr("head.safetensors", head)
-        archive.writestr("config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        archive.writestr("config.json", json.dumps(config | facts, indent=2, ensure_ascii=False) + "\n")
         archive.writestr("network.py", inspect.getsource(network_module))
-        archive.writestr("classify.py", CLASSIFY)
         archive.writestr("README.md", model_card(fitted, classes, facts))
+        if fitted is None:
+            archive.writestr("features.py", FEATURES)
+        else:
+            weight, bias = (np.ascontiguousarray(a) for a in (fitted.head.weight, fitted.head.bias))
+            archive.writestr("head.safetensors", save({"fc.weight": weight, "fc.bias": bias}))
+            archive.writestr("classify.py", CLASSIFY)
     return buffer.getvalue()
 
 
-def model_card(fitted: Fitted, classes: tuple[str, ...], facts: dict[str, Any]) -> str:
+def model_card(fitted: Fitted | None, classes: tuple[str, ...], facts: dict[str, Any]) -> str:
     """The model card in Markdown: what it is, how it was chosen, how good it is, what it is not for."""
     listed = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
     chosen = (
@@ -123,28 +66,46 @@ def model_card(fitted: Fitted, classes: tuple[str, ...], facts: dict[str, Any]) 
         if facts.get("distance") is not None
         else "Not chosen by distance: this is the network before any fine-tuning."
     )
-    return f"""# {facts["expert"]}, with a head for {facts["task"]}
+    if fitted is None:
+        what = f"offered for {facts['task']}"
+        head = f"It was ranked on {facts['images']} images of **{facts['task']}**; no head was fitted on them."
+        good = "Not measured on your images: that takes labels and a head. Its place in the ranking is all there is."
+        use = """python features.py IMAGE [IMAGE ...]
 
-A small residual network (0.29 million parameters, 32x32 input) fine-tuned on **{facts["trained_on"]}**, with a
-linear head fitted on {facts["images"]} images of **{facts["task"]}** ({len(classes)} classes: {listed}).
+`features.load_model()` returns an ordinary `torch.nn.Module`; `model.features(images)` gives 80 numbers an image, to
+search, cluster or classify by. `load_model(num_classes)` brings an untrained classifier along, to start fine-tuning
+from once you have labels."""
+        limits = "It names no classes."
+    else:
+        what = f"with a head for {facts['task']}"
+        head = (
+            f"Its linear head was fitted on {facts['images']} images of **{facts['task']}** "
+            f"({len(classes)} classes: {listed})."
+        )
+        good = f"""Accuracy of the linear head on images it was not fitted on: **{fitted.accuracy:.1%}**
+(95 % interval {fitted.low:.1%} to {fitted.high:.1%}; {fitted.n} images, {fitted.how}).
+The features were not fine-tuned on your images; doing so usually helps where there are many."""
+        use = """python classify.py IMAGE [IMAGE ...]
+
+`classify.load_model()` returns an ordinary `torch.nn.Module` to start fine-tuning from."""
+        limits = "It always names one of the classes above, whatever it is shown."
+    return f"""# {facts["expert"]}, {what}
+
+A small residual network (0.29 million parameters, 32x32 input) fine-tuned on **{facts["trained_on"]}**.
+{head}
 
 ## How it was chosen
 {chosen}
 
 ## How good it is
-Accuracy of the linear head on images it was not fitted on: **{fitted.accuracy:.1%}**
-(95 % interval {fitted.low:.1%} to {fitted.high:.1%}; {fitted.n} images, {fitted.how}).
-The features were not fine-tuned on your images; doing so usually helps where there are many.
+{good}
 
 ## Use
     pip install torch safetensors pillow numpy
-    python classify.py IMAGE [IMAGE ...]
-
-`classify.load_model()` returns an ordinary `torch.nn.Module` to start fine-tuning from.
+    {use}
 
 ## Limits
-It always names one of the classes above, whatever it is shown. Images are reduced to 32x32 pixels. Nothing here
-was tested for use where mistakes can harm people.
+{limits} Images are reduced to 32x32 pixels. Nothing here was tested for use where mistakes can harm people.
 
 ## Provenance
 Weights SHA-256 `{facts["weights_sha256"]}`. Created {facts["created"]} by t2v_core. The network was trained

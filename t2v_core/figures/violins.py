@@ -27,7 +27,16 @@ MARKS = {
 }
 """Symbol, colour and size. All are open: marks on one spot can be told apart, and a pick in the ring is the best."""
 
-OTHERS = (("hexagon-open", PALETTE[4], 11), ("asterisk-open", PALETTE[9], 8), ("bowtie-open", ACCENT, 9))
+OTHERS = (
+    ("hexagon-open", PALETTE[4], 11),
+    ("asterisk-open", PALETTE[9], 8),
+    ("bowtie-open", ACCENT, 9),
+    ("star-open", PALETTE[1], 11),
+    ("triangle-left-open", PALETTE[8], 10),
+    ("hourglass-open", PALETTE[5], 9),
+    ("pentagon-open", PALETTE[6], 11),
+    ("triangle-right-open", PALETTE[3], 10),
+)
 """The same for rules without a mark of their own."""
 
 LABEL = 24

@@ -56,11 +56,23 @@ def main(location: str, job_id: str) -> None:
 
 def _run(job: Job, store: JobStore, report: Report) -> dict[str, Any]:
     """Dispatch on the job's kind. The pipeline, and torch with it, is loaded here and nowhere before."""
-    from t2v_core.pipeline import Options
-    from t2v_core.recommendation import recommend
-
     if job.kind == "recommend":
+        from t2v_core.pipeline import Options
+        from t2v_core.recommendation import recommend
+
         return recommend(store.bank, Options(**job.arguments), store.folder(job.id) / "out", report)
+    if job.kind == "train":
+        from t2v_core.new_experts import TrainOptions, train_expert
+
+        return train_expert(store.bank, TrainOptions(**job.arguments), report)
+    if job.kind == "fill":
+        from t2v_core.filling import FillOptions, fill
+
+        return fill(store.bank, FillOptions(**job.arguments), report)
+    if job.kind in ("transfer", "efficiency"):
+        from t2v_core.experiments import EXPERIMENTS, TrialOptions
+
+        return EXPERIMENTS[job.kind](store.bank, TrialOptions(**job.arguments), report)
     raise InputError(f"this version knows no job of kind {job.kind!r}")
 
 

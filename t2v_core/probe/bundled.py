@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from t2v_core.probe.blank import BlankNetwork
 from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.network import SmallResNet
 from t2v_core.probe.probe import Probe, make_probe, normalise
@@ -19,6 +20,8 @@ from t2v_core.task.record import DecodedTask, InputSpec, Progress
 
 WEIGHTS = Path(__file__).with_name("bundled.safetensors")
 CARD = Path(__file__).with_name("bundled.json")
+SMALL_RESNET = "small-resnet"
+"""What a bank calls the bundled probe's architecture."""
 SPEC = InputSpec(resize=32, crop=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
 """Channel statistics of CIFAR-10's training images."""
 
@@ -31,6 +34,12 @@ class SmallResNetFeatures(nn.Module):
         self.conv1, self.bn1, self.blocks = network.conv1, network.bn1, network.blocks
 
     forward = SmallResNet.features
+
+
+def blank_bundled() -> BlankNetwork:
+    """The bundled architecture's network, with weights still to come."""
+    network = SmallResNet()
+    return BlankNetwork(network, SPEC, lambda: (SmallResNetFeatures(network), network.fc))
 
 
 def load_bundled(device: torch.device, weights: Path = WEIGHTS, layers: LayerChoice = "all") -> Probe:
@@ -51,9 +60,9 @@ def load_bundled(device: torch.device, weights: Path = WEIGHTS, layers: LayerCho
 
 
 def half(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The state as float16 without BatchNorm's batch counters, which inference never reads."""
+    """The state as float16 without BatchNorm's batch counters, which inference never reads; integers stay."""
     return {
-        name: value.detach().cpu().half().contiguous()
+        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }

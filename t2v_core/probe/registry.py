@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from t2v_core.errors import InputError
-from t2v_core.probe.bundled import load_bundled
+from t2v_core.probe.blank import BlankNetwork
+from t2v_core.probe.bundled import SMALL_RESNET, blank_bundled, load_bundled
 from t2v_core.probe.files import check_published_hash, load_checked
 from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.probe import Probe, make_probe
-from t2v_core.probe.timm_models import load_timm
-from t2v_core.probe.weights import RECOMMENDED, local_file, weights_folder
+from t2v_core.probe.timm_models import blank_timm, load_timm
+from t2v_core.probe.weights import BUNDLED, RECOMMENDED, local_file, weights_folder
 from t2v_core.task.record import InputSpec, Progress
 
 CHUNK = 1 << 20
@@ -39,21 +40,31 @@ def load_probe(name: str, device: torch.device, progress: Progress | None = None
     if choice not in ("", "last"):
         raise InputError(f"{choice!r} is no choice of layers; use {base!r} for all, or '{base}:last'")
     layers: LayerChoice = "last" if choice else "all"
-    if base == "bundled":
+    if base in (BUNDLED, SMALL_RESNET):
         return load_bundled(device, layers=layers)
     if base.startswith("timm/"):
         return load_timm(base, device, layers)
     return _load_torchvision(base, device, layers, progress)
 
 
-def _load_torchvision(name: str, device: torch.device, layers: LayerChoice, progress: Progress | None) -> Probe:
-    weights = _weights(name)
-    file = local_file(name, weights.url.rsplit("/", 1)[1]) or _download(weights.url, progress)
+def blank_network(name: str) -> BlankNetwork:
+    """A network of an architecture, with weights still to come.
+
+    Args:
+        name: as for ``load_probe``, without a choice of layers.
+
+    Raises:
+        InputError: there is no such architecture.
+    """
+    if name in (BUNDLED, SMALL_RESNET):
+        return blank_bundled()
+    return blank_timm(name) if name.startswith("timm/") else _blank_torchvision(name)
+
+
+def _blank_torchvision(name: str) -> BlankNetwork:
     import torchvision
 
-    network = torchvision.models.get_model(name)
-    load_checked(network, file)
-    preset = weights.transforms()
+    preset = _weights(name).transforms()
     spec = InputSpec(
         resize=preset.resize_size[0],
         crop=preset.crop_size[0],
@@ -61,8 +72,18 @@ def _load_torchvision(name: str, device: torch.device, layers: LayerChoice, prog
         std=tuple(preset.std),
         interpolation=preset.interpolation.value,
     )
+    network = torchvision.models.get_model(name)
+    return BlankNetwork(network, spec, lambda: (network, _detach_classifier(network)))
+
+
+def _load_torchvision(name: str, device: torch.device, layers: LayerChoice, progress: Progress | None) -> Probe:
+    weights = _weights(name)
+    file = local_file(name, weights.url.rsplit("/", 1)[1]) or _download(weights.url, progress)
+    blank = _blank_torchvision(name)
+    load_checked(blank.network, file)
+    network, classifier = blank.detach()
     title, provenance = f"torchvision {name} (ImageNet)", f"{weights} from {weights.url}"
-    return make_probe(name, title, network, _detach_classifier(network), spec, provenance, device, layers)
+    return make_probe(name, title, network, classifier, blank.spec, provenance, device, layers)
 
 
 def _weights(name: str) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from t2v_core.errors import InputError
+from t2v_core.probe.blank import BlankNetwork
 from t2v_core.probe.files import load_checked
 from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.probe import Probe, make_probe
@@ -25,6 +26,31 @@ def load_timm(name: str, device: torch.device, layers: LayerChoice = "all") -> P
     Raises:
         InputError: timm is not installed or knows no such model, or the weights cannot be had.
     """
+    timm, model = _timm(name)
+    file = weights_folder() / f"timm_{model}.safetensors"
+    if file.is_file():
+        blank = blank_timm(name)
+        load_checked(blank.network, file)
+    else:
+        blank = _blank(timm, _download(timm, model, file))
+    source: Any = blank.network.pretrained_cfg
+    provenance = f"timm {timm.__version__}, {source.get('hf_hub_id') or model}"
+    network, classifier = blank.detach()
+    return make_probe(name, f"timm {model}", network, classifier, blank.spec, provenance, device, layers)
+
+
+def blank_timm(name: str) -> BlankNetwork:
+    """The network of ``"timm/<model>"``, with weights still to come.
+
+    Raises:
+        InputError: timm is not installed or knows no such model.
+    """
+    timm, model = _timm(name)
+    return _blank(timm, timm.create_model(model, pretrained=False))
+
+
+def _timm(name: str) -> tuple[Any, str]:
+    """Timm itself, and the name of one of its models."""
     try:
         import timm
     except ImportError as error:
@@ -32,12 +58,10 @@ def load_timm(name: str, device: torch.device, layers: LayerChoice = "all") -> P
     model = name.removeprefix("timm/")
     if not timm.is_model(model):
         raise InputError(f"timm knows no model {model!r}; `timm.list_models(pretrained=True)` names them")
-    file = weights_folder() / f"timm_{model}.safetensors"
-    if file.is_file():
-        network: Any = timm.create_model(model, pretrained=False)
-        load_checked(network, file)
-    else:
-        network = _download(timm, model, file)
+    return timm, model
+
+
+def _blank(timm: Any, network: Any) -> BlankNetwork:
     config = timm.data.resolve_model_data_config(network)
     size = config["input_size"][1]
     spec = InputSpec(
@@ -47,11 +71,13 @@ def load_timm(name: str, device: torch.device, layers: LayerChoice = "all") -> P
         std=tuple(config["std"]),
         interpolation=config["interpolation"],
     )
+    return BlankNetwork(network, spec, lambda: (network, _detach_classifier(network)))
+
+
+def _detach_classifier(network: Any) -> nn.Linear | None:
     classifier = network.get_classifier()
     network.reset_classifier(0)
-    provenance = f"timm {timm.__version__}, {network.pretrained_cfg.get('hf_hub_id') or model}"
-    linear = classifier if isinstance(classifier, nn.Linear) else None
-    return make_probe(name, f"timm {model}", network, linear, spec, provenance, device, layers)
+    return classifier if isinstance(classifier, nn.Linear) else None
 
 
 def _download(timm: Any, model: str, file: Path) -> Any:

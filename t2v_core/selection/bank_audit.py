@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.selection.audit import Audit, audit_by_kind
+from t2v_core.selection.measured import measured_selectors
 from t2v_core.selection.meta_task import KINDS, MetaTask
 from t2v_core.selection.model2vec import Model2Vec, training_rows
 from t2v_core.selection.nearest import METRICS, Nearest
@@ -17,7 +18,8 @@ from t2v_core.selection.selectors import Given, Selector, TwoStage
 
 
 def audit_bank(bank: Bank, meta: MetaTask, *, learned: bool = False, seed: int = 0) -> dict[str, Audit]:
-    """Judge every selector on every kind of target (see ``audit_by_kind``).
+    """Judge every selector on every kind of target (see ``audit_by_kind``): those of the bank's embeddings, and those
+    whose scores were measured on it.
 
     Args:
         bank: the bank.
@@ -26,7 +28,7 @@ def audit_bank(bank: Bank, meta: MetaTask, *, learned: bool = False, seed: int =
         seed: of the bootstrap.
     """
     targets = meta.of_kinds(tuple(KINDS))
-    selectors: list[Selector] = [Nearest(metric) for metric in METRICS]
+    selectors: list[Selector] = [*(Nearest(metric) for metric in METRICS), *measured_selectors(bank)]
     if learned:
         selectors += [kept(bank, Model2Vec(), targets), TwoStage(Nearest())]
     return audit_by_kind(targets, selectors, seed=seed)

@@ -14,7 +14,7 @@ from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.nearest import METRICS
 from t2v_core.selection.regret import FloatArray, best_first, picked, usable
 
-BY_DISTANCE = (*METRICS, "model2vec")
+BY_DISTANCE = (*METRICS, "model2vec", "pseudotask", "pseudotask-hard", "tangent", "task2vec-random")
 """Rules whose scores are distances between a task and an expert."""
 
 

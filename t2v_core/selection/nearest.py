@@ -138,10 +138,19 @@ def tune_alpha(meta: MetaTask, alphas: Sequence[float] = ALPHAS, offset: float =
         [relative_increase(chosen_error(errors, Nearest(alpha=a).scores(meta)), best, offset) for a in tried], axis=1
     )
     known = np.all(np.isfinite(regrets), axis=1)
-    totals = np.where(known[:, None], regrets, 0.0)
-    held_out = (totals.sum(0) - totals).argmin(1)
+    held_out = chosen_on_others(regrets)
     tuned = np.where(known, np.take_along_axis(regrets, held_out[:, None], 1)[:, 0], np.nan)
     *each, crossed = estimates(np.column_stack([regrets, tuned]), seed=seed)
     rows = [(a, e.mean, e.low, e.high) for a, e in zip(tried, each, strict=True)]
     table = pd.DataFrame(rows, columns=["alpha", "mean", "low", "high"]).sort_values("alpha", ignore_index=True)
-    return TunedAlpha(tried[int(totals.sum(0).argmin())], table, crossed.mean, crossed.low, crossed.high)
+    return TunedAlpha(tried[int(regrets[known].sum(0).argmin())], table, crossed.mean, crossed.low, crossed.high)
+
+
+def chosen_on_others(regrets: FloatArray) -> NDArray[np.intp]:
+    """``[T]`` index of the option with the least mean regret on all *other* tasks; of equals the first.
+
+    Args:
+        regrets: ``[T, A]`` of each option on each task; tasks with one that is not finite decide nothing.
+    """
+    totals = np.where(np.isfinite(regrets).all(1, keepdims=True), regrets, 0.0)
+    return (totals.sum(0) - totals).argmin(1)

@@ -1,17 +1,23 @@
-"""Ranking experts for one task by distance, with the probability that each comes first."""
+"""Ranking experts for one task by distance, with the probability that each comes first.
+
+What is resampled is what the distance is a mean of: chunks of images for embeddings by a probe, networks for the Task
+Tangent Kernel.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.record import PSEUDOTASK, Embedding
+from t2v_core.embedding.tangent_kernel import TANGENT, cosines, gradients, tangent_kernel
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.selection.nearest import distances, distances_in_rounds
-from t2v_core.space.distances import ALPHA, check_comparable
+from t2v_core.space.distances import ALPHA, asymmetric_by_norm, check_comparable, symmetric
 
 ROUNDS = 400
 
@@ -38,24 +44,25 @@ class Ranked:
 def rank_experts(
     target: Embedding,
     sources: Mapping[str, Embedding],
-    info: ProbeInfo,
+    info: ProbeInfo | None,
     selector: str = "asymmetric",
     *,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
     rounds: int = ROUNDS,
     seed: int = 0,
 ) -> list[Ranked]:
     """Order experts by the distance of their tasks to ``target``, nearest first.
 
     In every bootstrap round the chunks of the target and of every source are drawn anew, so the
-    probabilities cover the sampling of images and labels on both sides.
+    probabilities cover the sampling of images and labels on both sides; with the Task Tangent Kernel the
+    networks are drawn anew, each of which drew its own images.
 
     Args:
         target: the task to serve.
         sources: embedding of each expert's own task, by expert id.
-        info: the probe.
-        selector: one of ``nearest.METRICS``.
-        alpha: weight of the source's complexity.
+        info: the probe; None with the Task Tangent Kernel, which has none.
+        selector: one of ``nearest.METRICS``, ``"pseudotask"`` or ``"tangent"``.
+        alpha: weight of the source's complexity (asymmetric, by default 0.15) or norm (PseudoTask, by default 0).
         rounds: bootstrap rounds.
         seed: of the bootstrap.
 
@@ -64,15 +71,15 @@ def rank_experts(
     """
     if not sources:
         raise InputError("no expert can be ranked: the bank has none whose task was embedded by this probe")
-    check_comparable([target, *sources.values()])
-    ids = list(sources)
-    samples = np.array([sources[i].samples for i in ids])
-    vectors = np.stack([sources[i].vector for i in ids])
-    point = distances(target.vector[None], vectors, samples, info, selector, alpha)[0]
+    alpha = _credit(selector) if alpha is None else alpha
+    ids, embedded = list(sources), list(sources.values())
+    check_comparable([target, *embedded])
+    point = between([target], embedded, info, selector, alpha=alpha)[0]
     rng = np.random.default_rng(seed)
-    target_rounds = target.bootstrap(rounds, rng)
-    source_rounds = np.stack([sources[i].bootstrap(rounds, rng) for i in ids], axis=1)
-    resampled = distances_in_rounds(target_rounds, source_rounds, samples, info, selector, alpha)
+    if selector == TANGENT:
+        resampled = _other_networks(target, embedded, rounds, rng)
+    else:
+        resampled = _other_images(target, embedded, info, selector, alpha, rounds, rng)
     places = resampled.argsort(1).argsort(1)
     ranked = [
         Ranked(
@@ -87,17 +94,91 @@ def rank_experts(
     return sorted(ranked, key=lambda r: (r.distance, r.expert_id))
 
 
-def certainty(ranked: list[Ranked]) -> str:
-    """How certain the first place is, in one sentence."""
+def between(
+    targets: Sequence[Embedding],
+    sources: Sequence[Embedding],
+    info: ProbeInfo | None,
+    selector: str,
+    *,
+    alpha: float | None = None,
+) -> NDArray[np.float64]:
+    """Distances ``[targets, sources]`` by a selector; for the Task Tangent Kernel 1 - k. Arguments as ``rank_experts``.
+
+    Raises:
+        InputError: the embeddings stem from different spaces.
+    """
+    if selector == TANGENT:
+        return 1 - tangent_kernel(gradients(targets), gradients(sources)).mean
+    a, b = (np.stack([e.vector for e in side]) for side in (targets, sources))
+    alpha = _credit(selector) if alpha is None else alpha
+    if selector == PSEUDOTASK:
+        return asymmetric_by_norm(symmetric(a, b), _norms(b), alpha)
+    return distances(a, b, np.array([e.samples for e in sources]), _known(info), selector, alpha)
+
+
+def _credit(selector: str) -> float:
+    """Alpha where none is given: the paper's, or none where it has to be tuned first."""
+    return 0.0 if selector == PSEUDOTASK else ALPHA
+
+
+def _norms(fisher: NDArray) -> NDArray[np.float64]:
+    """||F|| of each row, the sum of its values."""
+    return np.abs(fisher).sum(-1, dtype=np.float64)
+
+
+def _known(info: ProbeInfo | None) -> ProbeInfo:
+    if info is None:
+        raise ValueError("distances between embeddings by a probe need its record, got None")
+    return info
+
+
+def _other_images(
+    target: Embedding,
+    sources: Sequence[Embedding],
+    info: ProbeInfo | None,
+    selector: str,
+    alpha: float,
+    rounds: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Distances ``[rounds, E]`` as they might have come out with other images on both sides."""
+    a = target.bootstrap(rounds, rng)
+    b = np.stack([source.bootstrap(rounds, rng) for source in sources], axis=1)
+    samples = np.array([source.samples for source in sources])
+    if selector != PSEUDOTASK:
+        return distances_in_rounds(a, b, samples, _known(info), selector, alpha)
+    plain = distances_in_rounds(a, b, samples, _known(info), "symmetric")
+    return np.concatenate([asymmetric_by_norm(d[None], n, alpha) for d, n in zip(plain, _norms(b), strict=True)])
+
+
+def _other_networks(
+    target: Embedding, sources: Sequence[Embedding], rounds: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Distances ``[rounds, E]`` as they might have come out with other random networks."""
+    each = np.concatenate(list(cosines(gradients([target]), gradients(sources))))
+    times = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), rounds)
+    return 1 - times @ each / len(each)
+
+
+def certainty(ranked: list[Ranked], selector: str = "asymmetric", learnable: bool = True) -> str:
+    """How certain the first place is, in one or two sentences.
+
+    Args:
+        ranked: the experts, nearest first.
+        selector: that ranked them.
+        learnable: whether heads can be fitted on the task's labels.
+    """
+    resampled = "other untrained networks" if selector == TANGENT else "other images of the same kind"
     first = ranked[0].p_first
     if len(ranked) == 1:
         return "There is only one candidate, so nothing could be compared."
     if first >= 0.9:
-        return f"Clear: with other images of the same kind the same expert comes first in {first:.0%} of cases."
+        return f"Clear: with {resampled} the same expert comes first in {first:.0%} of cases."
     if first >= 0.6:
-        return f"Likely: with other images of the same kind this expert comes first in {first:.0%} of cases."
+        return f"Likely: with {resampled} this expert comes first in {first:.0%} of cases."
     rivals = [r for r in ranked if r.p_first >= 0.1]
     return (
         f"Open: this expert comes first in only {first:.0%} of cases; {len(rivals)} experts are within the noise. "
-        "Compare them with heads fitted on your images, or give more images."
+        f"{'Compare' if learnable else 'Label some images and compare'} them with heads fitted on your images, "
+        "or give more images."
     )

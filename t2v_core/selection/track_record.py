@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from t2v_core.embedding.record import PSEUDOTASK
 from t2v_core.selection.audit import Audit
 from t2v_core.selection.regret import Estimate, picked
+from t2v_core.selection.ways import DEFAULT, Way
 from t2v_core.selection.words import interval
+
+CREDITED = {PSEUDOTASK: f"{PSEUDOTASK}-norm"}
+"""Ways that are audited under another name once the weight of their sources' norms is tuned on the bank's targets."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class TrackRecord:
         increase: its mean relative error increase.
         static: the static rule's, which for every target takes the expert best on the others.
         static_name: the expert that rule took most often.
+        with_labels: the default rule's, which reads labels, beside a rule that does not; else None.
         sentence: all of it in words.
     """
 
@@ -30,29 +36,39 @@ class TrackRecord:
     increase: Estimate
     static: Estimate
     static_name: str
+    with_labels: Estimate | None
     sentence: str
 
     def as_json(self) -> dict[str, Any]:
         """By name, ready for JSON."""
-        return asdict(self) | {"increase": self.increase.as_json(), "static": self.static.as_json()}
+        return asdict(self) | {
+            "increase": self.increase.as_json(),
+            "static": self.static.as_json(),
+            "with_labels": None if self.with_labels is None else self.with_labels.as_json(),
+        }
 
 
-def track_records(audits: dict[str, Audit], rule: str) -> list[TrackRecord]:
-    """The record of one rule on every kind of target it was audited on (see ``audit_by_kind``)."""
-    return [record for kind, found in audits.items() if (record := _record(kind, found, rule)) is not None]
+def track_records(audits: dict[str, Audit], way: Way) -> list[TrackRecord]:
+    """The record of one way on every kind of target it was audited on (see ``audit_by_kind``); none if on no kind."""
+    return [record for kind, found in audits.items() if (record := _record(kind, found, way)) is not None]
 
 
-def _record(kind: str, found: Audit, rule: str) -> TrackRecord | None:
+def _record(kind: str, found: Audit, way: Way) -> TrackRecord | None:
+    rule = next((name for name in (CREDITED.get(way.name), way.name) if name in found.judged), None)
+    if rule is None:
+        return None
     mine, static = found.judged[rule], found.judged["static"]
     if not mine.increase.tasks or not static.increase.tasks:
         return None
+    with_labels = None if way.labels else found.judged[DEFAULT].increase
     often = picked(found.meta.candidate_errors, static.scores).sum(0)
     name = found.meta.expert_names[int(np.argmax(often))]
     sentence = (
         f"In {found.meta.name}, this rule loses {_cost(mine.increase)}; "
-        f"always taking {name} would lose {_cost(static.increase)}."
+        + (f"the default rule, which needs labels, loses {_cost(with_labels)}; " if with_labels else "")
+        + f"always taking {name} would lose {_cost(static.increase)}."
     )
-    return TrackRecord(kind, rule, mine.increase, static.increase, name, sentence)
+    return TrackRecord(kind, rule, mine.increase, static.increase, name, with_labels, sentence)
 
 
 def _cost(e: Estimate) -> str:

@@ -137,6 +137,23 @@ def asymmetric(distance: NDArray, source_to_trivial: NDArray, alpha: float = ALP
     return distance - alpha * source_to_trivial[None, :]
 
 
+def asymmetric_by_norm(distance: NDArray, source_norm: NDArray, alpha: float) -> FloatArray:
+    """d'_asym(a -> b) = d_sym(a, b) - alpha ||F_a|| / m (WLF equation 4): sources that ask more come closer.
+
+    The size of a Fisher diagonal depends on its probe and not only on the task, while distances lie in 0..1. m, the
+    median norm of the sources at hand, takes that unit away: alpha has no dimension and means the same under every
+    probe. A source of twice the median norm comes nearer than one of the median by alpha.
+
+    Args:
+        distance: ``[targets, sources]`` symmetric distances.
+        source_norm: ``[sources]`` ||F_a|| of each source; NaN for a missing embedding, whose distance becomes NaN.
+        alpha: weight of the source's norm.
+    """
+    known = source_norm[np.isfinite(source_norm)]
+    scale = float(np.median(known)) if len(known) else np.nan
+    return distance - alpha * (source_norm / scale)[None, :]
+
+
 def cosine(a: NDArray, b: NDArray) -> FloatArray:
     """Cosine distance ``[n, m]`` between rows, for domain embeddings; NaN for a zero or missing row."""
     u = _unit_rows(a)

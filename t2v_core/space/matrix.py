@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from t2v_core.bank import schema
-from t2v_core.bank.bank import Bank, content_key, embedding_from_row
+from t2v_core.bank.bank import Bank, content_key
+from t2v_core.bank.methods import kept_methods
+from t2v_core.bank.rows import embedding_from_row
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.space.distances import ALPHA, BETA, asymmetric, check_comparable, cosine, symmetric, to_trivial
 
 METRICS = ("symmetric", "asymmetric", "domain")
+
+MEASURED = ("pseudotask", "tangent")
+"""Methods whose distances between tasks are kept with the bank (see ``bank.methods``), where they were measured."""
 
 FORMAT = 2
 """Of the kept arrays; raised when their layout or the arithmetic behind them changes."""
@@ -40,15 +45,18 @@ def task_distances(
 
     Args:
         bank: the bank.
-        metric: one of ``METRICS``.
+        metric: one of ``METRICS``, or of ``MEASURED`` between the tasks that were measured.
         info: the probe; by default the first the bank knows.
         alpha: weight of the source's complexity (asymmetric only).
 
     Raises:
         InputError: the metric is unknown or the embeddings cannot be compared.
     """
+    if metric in MEASURED:
+        methods = kept_methods(bank)
+        return methods[metric].distances if metric in methods else pd.DataFrame()
     if metric not in METRICS:
-        raise InputError(f"there is no metric {metric!r}; choose one of {', '.join(METRICS)}")
+        raise InputError(f"there is no metric {metric!r}; choose one of {', '.join((*METRICS, *MEASURED))}")
     info = info or next(iter(bank.probes().values()), None)
     if info is None:
         return pd.DataFrame()

@@ -76,14 +76,19 @@ def tell_apart(names: Iterable[str], skipped: Iterable[Skipped] = ()) -> Listing
     return Listing(tuple(order), tuple(sorted(tables)), tuple(sorted(foreign, key=lambda item: item.name)))
 
 
-def wrapping_folder(names: Sequence[str]) -> str:
+def wrapping_folder(names: Sequence[str], packed: bool = False) -> str:
     """The folder around everything, such as ``"flowers/"`` where a whole folder was zipped; often ``""``.
 
-    A single folder that holds images itself is a class rather than a wrapping.
+    A single folder that holds images itself is a class rather than a wrapping, unless it was packed with nothing
+    but images in it: then it is the folder somebody packed.
 
     Args:
         names: images and label tables, not empty.
+        packed: they come from an archive.
     """
+    top = names[0].split("/")[0] + "/"
+    if packed and all(name.startswith(top) and name.count("/") == 1 for name in names):
+        return top
     prefix = ""
     while True:
         paths = [name[len(prefix) :].split("/") for name in names]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t2v_core.errors import InputError
+from t2v_core.errors import InputError, LabelError
 from t2v_core.task.archives import ArchiveLimits, check_archive
 from t2v_core.task.labels import LabelTable, read_labels
 from t2v_core.task.layout import IMAGE_SUFFIXES, LABEL_FILE, Listing, place_in_classes, tell_apart, wrapping_folder
@@ -60,7 +60,7 @@ class Inspection:
         return np.array([bool(digest) for digest in self.digests])
 
 
-def scan(path: Path, *, name: str | None = None, trusted: bool = False) -> Scan:
+def scan(path: Path, *, name: str | None = None, trusted: bool = False, lenient: bool = False) -> Scan:
     """List a folder or a zip archive and read its layout and labels.
 
     Args:
@@ -68,8 +68,10 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False) -> Scan:
             ``labels.csv``; all of it may lie in a wrapping folder.
         name: what to call the task; by default the file's own name.
         trusted: lifts the limit on an archive's entries.
+        lenient: labels that nothing can be learnt from are no fault, for methods that read none.
 
     Raises:
+        LabelError: there is one class, or a class of one image.
         InputError: there is nothing to make a task of, or the archive may be harmful.
     """
     if not path.exists():
@@ -81,7 +83,7 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False) -> Scan:
         formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise InputError(f"'{path.name}' {content}; {LAYOUT_HINT} ({formats})")
     source = (FolderSource if path.is_dir() else ZipSource)(path, listing.images)
-    prefix = wrapping_folder(listing.images + listing.tables)
+    prefix = wrapping_folder(listing.images + listing.tables, packed=path.is_file())
     table = next((table for table in listing.tables if table.casefold() == (prefix + LABEL_FILE).casefold()), None)
     other_tables = [Skipped(other, "is not an image file") for other in listing.tables if other != table]
     skipped = (*listing.skipped, *other_tables)
@@ -89,18 +91,38 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False) -> Scan:
         relative = {image[len(prefix) :]: image for image in listing.images}
         labels = read_labels(source.read(table), relative)
         left_out = tuple(Skipped(relative.get(item.name, item.name), item.reason) for item in labels.skipped)
-        tasks, warnings = _tasks_of_table(name, source, labels, prefix)
+        tasks, warnings = _tasks_of_table(name, source, labels, prefix, lenient)
         return Scan(tasks, (*skipped, *left_out), (*labels.warnings, *warnings), True)
     placement = place_in_classes(listing.images, prefix)
     if placement is None:
-        if len(listing.images) < MIN_IMAGES:
-            raise InputError(f"'{name}' has {_images(len(listing.images))}; a task needs at least {MIN_IMAGES}")
         number = len(listing.images)
+        if number < MIN_IMAGES:
+            raise InputError(f"'{name}' has {_images(number)}; a task needs at least {MIN_IMAGES}")
         task = Task(name, ("",), source, np.arange(number), np.zeros(number, np.int64), np.zeros(number, bool))
         return Scan((task,), skipped, (), False)
     classes = tuple(sorted(set(placement.labels)))
-    task = _task(name, source, classes, dict(zip(placement.files, placement.labels, strict=True)), placement.held_out)
+    by_file = dict(zip(placement.files, placement.labels, strict=True))
+    task = _task(name, source, classes, by_file, placement.held_out, lenient)
     return Scan((task,), (*skipped, *placement.skipped), (), True)
+
+
+def look(path: Path, *, name: str | None = None) -> tuple[Scan, str]:
+    """``scan`` where labels may be missing or say too little.
+
+    Returns:
+        The scan, and what keeps a method from learning from its labels, as a sentence without its end; empty where
+        nothing does.
+
+    Raises:
+        InputError: as ``scan``, labels aside.
+    """
+    try:
+        found, fault = scan(path, name=name), ""
+    except LabelError as error:
+        found, fault = scan(path, name=name, lenient=True), str(error)
+    if not found.labelled:
+        fault = f"the images carry no labels; put them into one subfolder per class or add a {LABEL_FILE} beside them"
+    return found, fault
 
 
 def inspect(task: Task, progress: Progress | None = None, workers: int | None = None) -> Inspection:
@@ -147,6 +169,8 @@ def warnings_for(task: Task, digests: Sequence[str]) -> list[str]:
     few = [task.classes[k] for k in np.flatnonzero(fitted < FEW_IMAGES)]
     if few and len(task.classes) > 1:
         found.append(f"Fewer than {FEW_IMAGES} images to learn from in {_some(few)}: expect a rough answer.")
+    elif few:
+        found.append(f"There are only {_images(int(fitted[0]))} to learn from: expect a rough answer.")
     if fitted.min() and fitted.max() > IMBALANCE * fitted.min():
         large, small = task.classes[int(fitted.argmax())], task.classes[int(fitted.argmin())]
         found.append(
@@ -161,7 +185,7 @@ def _list_archive(path: Path, trusted: bool) -> Listing:
 
 
 def _tasks_of_table(
-    name: str, source: FileSource, table: LabelTable, prefix: str
+    name: str, source: FileSource, table: LabelTable, prefix: str, lenient: bool
 ) -> tuple[tuple[Task, ...], tuple[str, ...]]:
     """The tasks of a ``labels.csv``; an attribute that makes none is left out with a remark, unless all are."""
     tasks: list[Task] = []
@@ -170,7 +194,7 @@ def _tasks_of_table(
         title = f"{name}: {column.attribute}" if column.attribute else name
         labels = {prefix + file: label for file, label in sorted(column.labels.items())}
         try:
-            tasks.append(_task(title, source, column.classes, labels, [False] * len(labels)))
+            tasks.append(_task(title, source, column.classes, labels, [False] * len(labels), lenient))
         except InputError as error:
             errors.append(error)
     if not tasks:
@@ -179,9 +203,14 @@ def _tasks_of_table(
 
 
 def _task(
-    name: str, source: FileSource, classes: tuple[str, ...], labels: dict[str, str], held_out: Sequence[bool]
+    name: str,
+    source: FileSource,
+    classes: tuple[str, ...],
+    labels: dict[str, str],
+    held_out: Sequence[bool],
+    lenient: bool,
 ) -> Task:
-    """A labelled task, once it is clear that each class can be learnt and validated.
+    """A labelled task, once it is clear that each class can be learnt and validated, or need not be.
 
     Args:
         name: what a person calls it.
@@ -189,23 +218,24 @@ def _task(
         classes: all class names.
         labels: class name of each image, in order.
         held_out: for each of them whether it is kept for testing.
+        lenient: the classes need not be.
     """
     position = {file: place for place, file in enumerate(source.names)}
     number = {label: place for place, label in enumerate(classes)}
     index = np.array([position[file] for file in labels], dtype=np.int64)
     numbers = np.array([number[label] for label in labels.values()], dtype=np.int64)
     held = np.array(held_out, dtype=bool)
-    fitted = np.bincount(numbers[~held], minlength=len(classes))
-    if len(classes) < 2:
+    if len(classes) < 2 and not lenient:
         only = f"one class '{classes[0]}'" if classes else "no labels"
-        raise InputError(f"'{name}' has {only}; a task needs at least two: {LAYOUT_HINT}")
+        raise LabelError(f"'{name}' has {only}; a task needs at least two: {LAYOUT_HINT}")
     if len(index) < MIN_IMAGES:
         raise InputError(f"'{name}' has {_images(len(index))}; a task needs at least {MIN_IMAGES}, two of each class")
-    for label, count in zip(classes, fitted, strict=True):
+    fitted = np.bincount(numbers[~held], minlength=len(classes))
+    for label, count in () if lenient else zip(classes, fitted, strict=True):
         if count == 0:
-            raise InputError(f"class '{label}' of '{name}' has no images to learn from; add at least two")
+            raise LabelError(f"class '{label}' of '{name}' has no images to learn from; add at least two")
         if count == 1:
-            raise InputError(f"class '{label}' of '{name}' has 1 image; add at least one more or leave the class out")
+            raise LabelError(f"class '{label}' of '{name}' has 1 image; add at least one more or leave the class out")
     return Task(name, classes, source, index, numbers, held)
 
 
@@ -213,6 +243,7 @@ def _duplicate_warnings(task: Task, groups: list[list[int]]) -> list[str]:
     """Sentences on images of one content, the rows of each content given."""
     names = task.names
     conflicting, copies, leaked = [], [], []
+    where = " in the same class" if len(task.classes) > 1 else ""
     for rows in groups:
         held = task.held_out[rows]
         if len(set(task.labels[rows])) > 1:
@@ -224,7 +255,7 @@ def _duplicate_warnings(task: Task, groups: list[list[int]]) -> list[str]:
     found = []
     for rows, what, consequence in (
         (conflicting, "Identical images under different classes", "some of their labels must be wrong"),
-        (copies, "Exact copies of another image in the same class", "they tell nothing new"),
+        (copies, f"Exact copies of another image{where}", "they tell nothing new"),
         (leaked, "Images kept for testing but also used for learning", "the measured error will be too low"),
     ):
         if rows:

@@ -87,6 +87,15 @@ class Task:
         return [names[i] for i in self.index]
 
     @property
+    def labelled(self) -> bool:
+        """Whether the images carry labels."""
+        return self.classes != ("",)
+
+    def without_labels(self) -> Task:
+        """The same images, what the labels say of them forgotten."""
+        return replace(self, classes=("",), labels=np.zeros_like(self.labels))
+
+    @property
     def counts(self) -> IntArray:
         """``[K]`` images of each class, both splits together."""
         return np.bincount(self.labels, minlength=len(self.classes))

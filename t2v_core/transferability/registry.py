@@ -34,6 +34,7 @@ class Score:
         function: its arguments are in its own docstring.
         higher_is_better: the direction of its values.
         needs: the forward passes behind it.
+        labels: whether the target's labels take part.
         classes: fewest classes of the target it can serve.
         per_class: fewest images of each.
     """
@@ -43,6 +44,7 @@ class Score:
     function: Callable[..., float]
     higher_is_better: bool
     needs: Needs
+    labels: bool
     classes: int
     per_class: int
 
@@ -55,15 +57,15 @@ class Score:
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("h_divergence", "H-divergence", h_divergence, False, Needs.PROBE_FEATURES, 1, 1),
-        Score("emd", "EMD", emd_similarity, True, Needs.PROBE_FEATURES, 1, 1),
-        Score("rsa", "RSA", rsa, True, Needs.EXPERT_FEATURES, 1, 1),
-        Score("leep", "LEEP", leep, True, Needs.EXPERT_PROBABILITIES, 2, 1),
-        Score("nce", "NCE", nce, True, Needs.EXPERT_PROBABILITIES, 2, 1),
-        Score("h_score", "H-score", h_score, True, Needs.EXPERT_FEATURES, 2, 2),
-        Score("h_score_shrunk", "H-score (shrunk)", h_score_shrunk, True, Needs.EXPERT_FEATURES, 2, 2),
-        Score("logme", "LogME", logme, True, Needs.EXPERT_FEATURES, 2, 1),
-        Score("knn", "kNN", knn, True, Needs.EXPERT_FEATURES, 2, 2),
+        Score("h_divergence", "H-divergence", h_divergence, False, Needs.PROBE_FEATURES, False, 1, 1),
+        Score("emd", "EMD", emd_similarity, True, Needs.PROBE_FEATURES, True, 1, 1),
+        Score("rsa", "RSA", rsa, True, Needs.EXPERT_FEATURES, False, 1, 1),
+        Score("leep", "LEEP", leep, True, Needs.EXPERT_PROBABILITIES, True, 2, 1),
+        Score("nce", "NCE", nce, True, Needs.EXPERT_PROBABILITIES, True, 2, 1),
+        Score("h_score", "H-score", h_score, True, Needs.EXPERT_FEATURES, True, 2, 2),
+        Score("h_score_shrunk", "H-score (shrunk)", h_score_shrunk, True, Needs.EXPERT_FEATURES, True, 2, 2),
+        Score("logme", "LogME", logme, True, Needs.EXPERT_FEATURES, True, 2, 1),
+        Score("knn", "kNN", knn, True, Needs.EXPERT_FEATURES, True, 2, 2),
     )
 }
 

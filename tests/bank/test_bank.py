@@ -45,14 +45,14 @@ def test_embeddings_survive_the_bank(bank, bundled, shapes):
 def test_building_again_repeats_nothing(bank, worlds, monkeypatch):
     from dataclasses import replace
 
-    from t2v_core import building
+    from t2v_core import building, filling
     from tests.conftest import QUICK
 
     def fail(*args, **kwargs):
         raise AssertionError("finished work was repeated")
 
     monkeypatch.setattr(building, "embed_task", fail)
-    monkeypatch.setattr(building, "task_errors", fail)
+    monkeypatch.setattr(filling, "task_errors", fail)
     kinds = {"shapes": "large", "textures": "large", "digits": "broad"}
     tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
     before = bank.counts()

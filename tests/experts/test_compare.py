@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load as load_safetensors
 
+from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.compare import compare_experts, fold_numbers, wilson
 from t2v_core.experts.errors import balanced_error, task_errors
 from t2v_core.experts.export import export_expert
-from t2v_core.experts.training import fine_tune, keep_weights, load_expert
+from t2v_core.experts.schedules import Schedule
+from t2v_core.experts.training import fine_tune
+from t2v_core.experts.weights import keep_weights, load_expert
 from tests.conftest import QUICK
 
 CPU = torch.device("cpu")
@@ -74,26 +78,30 @@ def test_task_errors_use_only_training_images_to_fit():
     assert errors[1] > 50
 
 
+def record(file: Path, sha256: str) -> ExpertRecord:
+    return ExpertRecord("one", "one", "small-resnet", file.name, sha256, None)
+
+
 def test_a_fine_tuned_expert_comes_back_from_its_file(tmp_path, bundled, shapes):
-    trained = fine_tune(bundled, shapes, tmp_path, QUICK)
-    expert = load_expert(trained.file, trained.sha256, CPU)
+    trained = fine_tune(bundled, shapes, tmp_path, Schedule("quick", QUICK))
+    expert = load_expert(record(trained.file, trained.sha256), tmp_path, CPU)
     assert expert.features(shapes.pixels[:3]).shape == (3, 80)
     assert not torch.allclose(expert.features(shapes.pixels[:3]), bundled.features(shapes.pixels[:3]))
     assert trained.training["from_weights"] == bundled.info.weights_hash
-    again = fine_tune(bundled, shapes, tmp_path / "again", QUICK)
+    again = fine_tune(bundled, shapes, tmp_path / "again", Schedule("quick", QUICK))
     assert again.sha256 == trained.sha256
 
 
 def test_damaged_and_foreign_weights_are_refused(tmp_path, bundled):
     file, sha256 = keep_weights(bundled.network, tmp_path)
-    load_expert(file, sha256, CPU)
+    load_expert(record(file, sha256), tmp_path, CPU)
     with pytest.raises(InputError, match="missing"):
-        load_expert(tmp_path / "no.safetensors", sha256, CPU)
+        load_expert(record(tmp_path / "no.safetensors", sha256), tmp_path, CPU)
     with pytest.raises(InputError, match="checksum"):
-        load_expert(file, "0" * 64, CPU)
+        load_expert(record(file, "0" * 64), tmp_path, CPU)
     foreign, hash_ = keep_weights(torch.nn.Linear(2, 2), tmp_path)
     with pytest.raises(InputError, match="does not hold"):
-        load_expert(foreign, hash_, CPU)
+        load_expert(record(foreign, hash_), tmp_path, CPU)
 
 
 def test_the_export_holds_what_it_says(tmp_path, bundled):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.methods import MethodRecord, keep_method
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.selection.meta_task import MetaTask, Vectors
 from t2v_core.space.distances import symmetric
+from t2v_core.space.values import value_histogram
 from t2v_core.task.record import InputSpec
 
 
@@ -84,3 +87,25 @@ def make_bank(place: Path, *, zero_error: bool = False) -> Bank:
         ]
     bank.save_errors(cells)
     return bank
+
+
+def keep_records(bank: Bank) -> None:
+    """Methods as if measured on the bank of ``make_bank``: scores, distances, costs and facts made up."""
+    rng = np.random.default_rng(1)
+    targets, experts = [t for t in ROLES if t.startswith("b-")], [f"expert-{t}" for t in ROLES if t.startswith("a-")]
+    square = pd.DataFrame(np.ones((len(ROLES), len(ROLES))) - np.eye(len(ROLES)), index=ROLES, columns=ROLES)
+
+    def record(name: str, labels: bool, seconds: float, **facts: object) -> MethodRecord:
+        scores = pd.DataFrame(rng.random((len(targets), len(experts))), index=targets, columns=experts)
+        return MethodRecord(name, f"{name}, made up", labels, False, {}, seconds, 2.0, scores, square, facts)
+
+    shares = value_histogram(rng.lognormal(size=(3, 50)))
+    norms = {e: float(n) for n, e in enumerate(experts, 1)}
+    keep_method(bank, record("pseudotask", False, 0.25, norms=norms, softness=0.4, histogram=shares))
+    keep_method(bank, record("tangent", True, 0.5))
+    keep_method(bank, record("task2vec-random", True, 0.125, histogram=shares))
+    keep_method(bank, MethodRecord("oracle", "tries all", True, True, {}, 3.0, 0.0))
+    keep_method(bank, MethodRecord("task2vec", "the probe's", True, False, {}, 0.125, 0.0))
+    errors = {"1": [60.0, 50.0], "2": [40.0, 45.0]}
+    facts = {"budget": 2, "targets": ["b-cats", "b-dogs"], "errors": errors}
+    keep_method(bank, MethodRecord("networks-or-batches", "few or many", True, False, {}, 1.0, 0.0, facts=facts))

@@ -13,6 +13,7 @@ from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.nearest import Nearest
 from t2v_core.selection.regret import chosen_error, static_scores
 from t2v_core.selection.track_record import track_records
+from t2v_core.selection.ways import WAYS
 from tests.selection.metas import make_bank
 
 
@@ -103,7 +104,7 @@ def test_a_best_error_of_zero_brings_the_offset_where_it_is_needed(tmp_path):
 
 def test_the_track_record_of_a_rule(small_bank):
     audits = audit_bank(small_bank, from_bank(small_bank))
-    records = {r.kind: r for r in track_records(audits, "symmetric")}
+    records = {r.kind: r for r in track_records(audits, WAYS["symmetric"])}
     assert list(records) == ["twin", "mixed", ALL]  # static cannot be judged on one task
     twin = records["twin"]
     assert twin.increase == audits["twin"].judged["symmetric"].increase
@@ -126,4 +127,4 @@ def test_an_empty_bank_has_nothing_to_say(tmp_path):
     audits = audit_bank(bank, meta, learned=True)
     assert audits == {}
     assert audit_table(audits).empty
-    assert track_records(audits, "asymmetric") == []
+    assert track_records(audits, WAYS["asymmetric"]) == []

@@ -67,3 +67,61 @@ def test_bootstrap_averages_to_the_vector_and_error_shrinks():
     rounds = e.bootstrap(4000, np.random.default_rng(0))
     np.testing.assert_allclose(rounds.mean(0), e.vector, rtol=0.02)
     assert np.linalg.norm(rounds.std(0)) / np.linalg.norm(e.vector) == pytest.approx(e.relative_error, rel=0.1)
+
+
+def tangent(vectors, seed: int = 0) -> Embedding:
+    """Gradients ``[M, P]`` of length 1 as an embedding by M networks."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+    settings = {"networks": len(vectors), "seed": seed}
+    flat = vectors.reshape(-1)
+    return Embedding(flat, "tangent", "random-small", "w", settings, 100, flat[None], np.ones(1))
+
+
+def test_tangent_ranks_by_the_mean_over_networks_and_resamples_networks():
+    """Of two experts one agrees with the target under three networks of four; only a draw of the fourth puts the
+    other first."""
+    one, other = [1.0, 0.0], [0.0, 1.0]
+    target = tangent([one] * 4)
+    sources = {"mostly": tangent([one, one, one, other]), "once": tangent([other, other, other, one])}
+    first, second = rank_experts(target, sources, None, "tangent", rounds=20_000)
+    assert (first.expert_id, second.expert_id) == ("mostly", "once")
+    assert first.distance == pytest.approx(0.25, abs=1e-3)
+    assert second.distance == pytest.approx(0.75, abs=1e-3)
+    # k of "mostly" is a mean of four draws of 1 with probability 3/4: its spread is that of a binomial share.
+    assert first.spread == pytest.approx(np.sqrt(0.75 * 0.25 / 4), rel=0.05)
+    # More than two draws of the fourth network: P(Binomial(4, 1/4) > 2) = 13 / 256; a tie goes to the first.
+    assert second.p_first == pytest.approx(13 / 256, abs=0.01)
+
+
+def test_tangent_embeddings_of_other_networks_are_refused():
+    target = tangent([[1.0, 0.0]] * 4)
+    with pytest.raises(InputError, match="cannot be compared"):
+        rank_experts(target, {"a": replace(target, weights_hash="other")}, None, "tangent")
+
+
+def test_certainty_speaks_of_what_was_resampled_and_of_what_can_be_done():
+    target = embedding([1, 2, 3, 4, 5], 0.5)
+    ranked = rank_experts(
+        target, {str(i): embedding([1, 2, 3, 4, 5], 0.5, i + 1) for i in range(4)}, INFO, "pseudotask"
+    )
+    assert "Label some images" in certainty(ranked, "pseudotask", learnable=False)
+    assert "Label" not in certainty(ranked, "asymmetric")
+    clear = rank_experts(
+        tangent([[1.0, 0.0]] * 4), {"a": tangent([[1.0, 0.0]] * 4), "b": tangent([[0.0, 1.0]] * 4)}, None, "tangent"
+    )
+    assert certainty(clear, "tangent").startswith("Clear: with other untrained networks")
+
+
+def test_pseudotask_gives_sources_of_large_norm_the_credit_it_is_told():
+    target = embedding([1, 2, 3, 4, 5], 0.01)
+    sources = {"small": embedding([1, 2, 3, 4, 5.2], 0.01, 1), "large": embedding([3, 6, 8, 13, 14], 0.01, 2)}
+    plain = rank_experts(target, sources, INFO, "pseudotask")
+    assert [r.distance for r in plain] == [r.distance for r in rank_experts(target, sources, INFO, "symmetric")]
+    assert plain[0].expert_id == "small"
+    credited = {r.expert_id: r for r in rank_experts(target, sources, INFO, "pseudotask", alpha=0.5)}
+    norms = {name: float(source.vector.sum()) for name, source in sources.items()}
+    for r in plain:
+        expected = r.distance - 0.5 * norms[r.expert_id] / np.mean(list(norms.values()))
+        assert credited[r.expert_id].distance == pytest.approx(expected, abs=1e-5)
+    assert credited["large"].p_first == 1

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from t2v_core.space import distances
-from t2v_core.space.distances import asymmetric, cosine, precision, symmetric, symmetric_rounds, to_trivial
+from t2v_core.space.distances import (
+    asymmetric,
+    asymmetric_by_norm,
+    cosine,
+    precision,
+    symmetric,
+    symmetric_rounds,
+    to_trivial,
+)
 from t2v_core.space.kernel import BLOCK, TILE
 from tests.oracles import symmetric_distance
 
@@ -160,3 +168,26 @@ def test_complex_sources_come_closer():
 
 def test_precision_of_no_information_is_the_prior():
     np.testing.assert_array_equal(precision(np.zeros((1, 3)), 50, np.array([1.0, 2.0, 3.0])), [[1.0, 2.0, 3.0]])
+
+
+def test_credit_by_norm_in_closed_form():
+    distance = np.array([[0.2, 0.3, 0.4], [0.5, 0.1, 0.6]])
+    norms = np.array([1.0, 2.0, 6.0])  # the median is 2
+    expected = distance - 0.1 * np.array([0.5, 1.0, 3.0])
+    np.testing.assert_allclose(asymmetric_by_norm(distance, norms, 0.1), expected)
+    np.testing.assert_array_equal(asymmetric_by_norm(distance, norms, 0), distance)
+
+
+@given(hnp.arrays(np.float64, 5, elements=st.floats(1e-6, 1e6)), st.floats(1e-6, 1e6), st.floats(0, 1))
+def test_credit_by_norm_has_no_unit_and_grows_with_the_norm(norms, unit, alpha):
+    distance = np.zeros((2, 5))
+    found = asymmetric_by_norm(distance, norms, alpha)
+    np.testing.assert_allclose(asymmetric_by_norm(distance, unit * norms, alpha), found, rtol=1e-9)
+    order = np.argsort(norms)
+    assert (np.diff(found[0, order]) <= 1e-12 * np.abs(found).max()).all()
+
+
+def test_credit_by_norm_of_a_missing_embedding_is_missing():
+    found = asymmetric_by_norm(np.zeros((1, 3)), np.array([1.0, np.nan, 3.0]), 0.5)
+    np.testing.assert_allclose(found, [[-0.25, np.nan, -0.75]])
+    assert np.isnan(asymmetric_by_norm(np.zeros((1, 2)), np.full(2, np.nan), 0.5)).all()

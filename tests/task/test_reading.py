@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from t2v_core.errors import InputError
+from t2v_core.errors import InputError, LabelError
 from t2v_core.task.reading import inspect, scan, warnings_for
 from t2v_core.task.record import Task
 from t2v_core.task.sources import MAX_FILE_BYTES, ArraySource, FolderSource
@@ -250,3 +250,24 @@ def test_all_identical_images_are_refused(tmp_path):
     with pytest.raises(InputError, match="all 5 images are identical; give images that differ") as caught:
         warnings_for(task, inspect(task).digests)
     assert is_one_sentence(caught.value)
+
+
+def test_a_packed_folder_of_images_alone_is_unlabelled(tmp_path):
+    names = [f"photos/{i}.png" for i in range(5)]
+    found = scan(pack(tmp_path / "x.zip", dict.fromkeys(names, picture())))
+    assert not found.labelled and len(found.tasks[0]) == 5
+    with pytest.raises(LabelError, match="one class 'cats'"):
+        scan(pack(tmp_path / "y.zip", dict.fromkeys([f"pets/cats/{i}.png" for i in range(5)], picture())))
+
+
+def test_a_lenient_scan_takes_labels_that_nothing_can_be_learnt_from(tmp_path):
+    for place, names in enumerate((class_names({"cats": 5}), class_names({"cat": 5, "dog": 1}))):
+        root = tmp_path / str(place)
+        root.mkdir()
+        fill(root, names)
+        with pytest.raises(LabelError):
+            scan(root)
+        task = only(scan(root, lenient=True))
+        assert task.labelled and len(task) == len(names)
+        assert task.without_labels().classes == ("",)
+        assert not task.without_labels().labelled

@@ -1,0 +1,261 @@
+"""The parts of "Methods" that hold every way of choosing an expert against the others, on the bank's own targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.common.selection import TOOLBAR, kind_title
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.methods import MethodRecord, kept_methods
+from t2v_core.embedding.record import TASK2VEC
+from t2v_core.figures.methods import by_kind, loss_against_cost, networks_curve, value_histograms
+from t2v_core.selection.audit import ALL, Audit, audit_table
+from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.by_task import task_table
+from t2v_core.selection.comparison import ORACLE, method_table, networks_table
+from t2v_core.selection.meta_task import from_bank
+from t2v_core.space.values import EDGES, value_histogram
+
+STARTS = {
+    "symmetric": "Task2Vec, pre-trained probe",
+    "task2vec-random": "Task2Vec, untrained probe",
+    "pseudotask": "PseudoTask, pre-trained probe",
+    "tangent": "Task Tangent Kernel, no probe",
+    "chance": "chance",
+}
+"""Rules that differ in what their networks have learned."""
+
+VALUES = {
+    "task2vec-random": "Task2Vec, untrained probe",
+    "pseudotask": "PseudoTask, soft labels",
+    "pseudotask-hard": "PseudoTask, hard labels",
+}
+
+SHOWN = ("asymmetric", "pseudotask", "tangent", "logme", "domain")
+"""Rules whose picks are shown at first."""
+
+EACH = 4
+"""Targets of every kind that are shown at first."""
+
+BEST = "\u2713"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the page shows.
+
+    Attributes:
+        audits: by kind of target, ``ALL`` last.
+        records: of the methods, by name.
+        table: of ``method_table``.
+        pretrained: shares of the values of the bank's own Task2Vec embeddings (see ``value_histogram``).
+    """
+
+    audits: dict[str, Audit]
+    records: dict[str, MethodRecord]
+    table: pd.DataFrame
+    pretrained: list[float]
+
+
+def compared(bank: Bank) -> Compared | None:
+    """All methods measured on the bank, judged; None where none was, or no target can be judged."""
+    return _compared(bank, bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner="Judging the methods \u2026", max_entries=4)
+def _compared(_bank: Bank, location: str, version: int) -> Compared | None:
+    records = kept_methods(_bank)
+    audits = audit_bank(_bank, from_bank(_bank)) if records else {}
+    if not audits:
+        return None
+    vectors = [e.vector for e in _bank.embeddings(TASK2VEC).values()]
+    pretrained = value_histogram(np.stack(vectors)) if vectors else []
+    return Compared(audits, records, method_table(audits, records), pretrained)
+
+
+# ---- the table -----------------------------------------------------------------------------------------
+
+
+def show_table(found: Compared) -> None:
+    """Every method on every kind of target, with what it needs and costs (WLF Table 1)."""
+    kind = st.segmented_control(
+        "Targets",
+        [k for k in found.audits if k != ALL] + [ALL],
+        default=next(iter(found.audits)),
+        required=True,
+        format_func=kind_title,
+        key="methods_kind",
+        bind="query-params",
+    )
+    st.plotly_chart(
+        loss_against_cost(found.table, kind),
+        key="cost",
+        config=TOOLBAR,
+        alt="Loss of every method against its cost",
+    )
+    tasks = len(found.audits[kind].meta.tasks)
+    st.caption(
+        f"Low and left is good. Over {tasks} targets; lines: 95 % intervals over them. Where intervals overlap, do not "
+        "call one method better. A few networks of one size on small photographs: the order may differ elsewhere, and "
+        "of methods that cost a pass of every expert the cost grows with the number of experts."
+    )
+    st.dataframe(
+        _shown(found),
+        hide_index=True,
+        height=min(38 + 35 * len(found.table), 780),
+        column_config={
+            "method": st.column_config.TextColumn(pinned=True),
+            "seconds": st.column_config.NumberColumn(
+                format="%.4f", help="Processor seconds for one target and one expert."
+            ),
+            "once": st.column_config.NumberColumn(
+                "once an expert", format="%.2f", help="Processor seconds for one expert, when the bank is built."
+            ),
+            **{
+                kind_title(k): st.column_config.NumberColumn(format="%.1f", help="Loses, % above the best error.")
+                for k in found.audits
+            },
+        },
+    )
+    st.download_button(
+        "Download as CSV",
+        found.table.reset_index().to_csv(index=False),
+        "methods.csv",
+        "text/csv",
+        on_click="ignore",
+    )
+    names = st.expander("What the methods do", key="methods_open", on_change="rerun")
+    if names.open:
+        names.markdown("\n".join(f"- **{rule}**: {title}" for rule, title in found.table["title"].items()))
+        names.caption(
+            "Costs are processor time of one run on one machine. Features that several methods share are computed once "
+            "and charged to each as if it ran alone. LEEP and NCE need the expert's own classifier, which the bank's "
+            "experts come without: a linear head fitted on the expert's own task stands for it. RSA compares with the "
+            "probe, where its authors train a network on the target."
+        )
+
+
+def _shown(found: Compared) -> pd.DataFrame:
+    """The table as people read it: means beside their intervals."""
+    table = found.table.sort_values([k for k in found.audits if k != ALL][:1], kind="stable")
+    shown = pd.DataFrame({"method": table.index, "needs": table["needs"], "seconds": table["seconds"]})
+    shown["once"] = table["once"]
+    for kind in found.audits:
+        shown[kind_title(kind)] = table[kind]
+        shown[f"{kind_title(kind)}: 95 %"] = [
+            "" if rule == ORACLE or pd.isna(low) else f"{low:.1f} to {high:.1f}"
+            for rule, low, high in zip(table.index, table[f"{kind}_low"], table[f"{kind}_high"], strict=True)
+        ]
+    return shown
+
+
+# ---- picks ---------------------------------------------------------------------------------------------
+
+
+def show_picks(found: Compared) -> None:
+    """What each method picks for a few targets, with its error and the optimum (WLF Fig. 5)."""
+    audit = found.audits[ALL]
+    meta = audit.meta
+    first = [t for k in dict.fromkeys(meta.kinds) for t in np.flatnonzero(np.array(meta.kinds) == k)[:EACH]]
+    names = dict(zip(meta.tasks, meta.task_names, strict=True))
+    left, right = st.columns(2)
+    chosen = left.multiselect(
+        "Targets",
+        list(names),
+        default=[meta.tasks[t] for t in first],
+        format_func=lambda task: names.get(task, task),
+        key="picks_targets",
+        wrap=False,
+    )
+    rules = right.multiselect(
+        "Methods", list(audit.judged), default=[r for r in SHOWN if r in audit.judged], key="picks_methods", wrap=False
+    )
+    if not chosen or not rules:
+        st.info("Choose at least one target and one method.")
+        return
+    table = task_table(audit, rules).set_index("task").loc[chosen]
+    shown = pd.DataFrame({"target": table["name"], "kind": table["kind"].map(kind_title)})
+    shown["best possible"] = _picked(table["best_expert"], table["best_error"], table["best_error"])
+    for rule in rules:
+        shown[rule] = _picked(table[f"{rule}_expert"], table[f"{rule}_error"], table["best_error"])
+    st.dataframe(shown, hide_index=True, height=38 + 35 * min(len(shown), 20))
+    st.caption(
+        f"Expert and its test error in %; {BEST} where no other expert does better. Single picks say little: near the "
+        "optimum several experts often differ by less than what the number of test images can tell."
+    )
+    st.download_button("Download as CSV", shown.to_csv(index=False), "picks.csv", "text/csv", on_click="ignore")
+
+
+def _picked(experts: pd.Series, errors: pd.Series, best: pd.Series) -> list[str]:
+    return [
+        f"{expert} · {error:.1f}{f' {BEST}' if error <= lowest else ''}" if np.isfinite(error) else expert
+        for expert, error, lowest in zip(experts, errors, best, strict=True)
+    ]
+
+
+# ---- initialisations, networks -------------------------------------------------------------------------
+
+
+def show_starts(found: Compared) -> None:
+    """Pre-trained, untrained, none at all (WLF Fig. 6); many networks or many batches (WLF Fig. 7)."""
+    kinds = {k: kind_title(k) for k in found.audits if k != ALL}
+    table = audit_table(found.audits)
+    rows = {title: table[table["rule"] == rule] for rule, title in STARTS.items() if rule in set(table["rule"])}
+    st.subheader("How much depends on what the networks have learned")
+    st.plotly_chart(by_kind(rows, kinds), key="starts", config=TOOLBAR, alt="Loss by initialisation")
+    st.caption(
+        "Task2Vec leans on what its probe has learned; the kernel asks only untrained networks, many of them. Lines: "
+        "95 % intervals over targets. One seed of the untrained probe and one of the networks were measured, so the "
+        "lines say nothing of what other seeds would give."
+    )
+    _take(pd.concat(rows, names=["start"]).reset_index("start"), "starts")
+    record, twins = found.records.get("networks-or-batches"), found.audits.get("twin")
+    if record is None or twins is None:
+        return
+    curve = networks_table(twins, record)
+    st.subheader("Many networks, or many batches of few")
+    lines = {STARTS[r]: found.table.loc[r, "twin"] for r in ("task2vec-random", "chance") if r in found.table.index}
+    st.plotly_chart(networks_curve(curve, lines), key="networks", config=TOOLBAR, alt="Loss by number of networks")
+    st.caption(
+        f"The kernel on the {len(record.facts['targets'])} targets that have a twin, always {record.facts['budget']} "
+        "gradients a task: from one network with many batches to many networks with one each. Other random networks "
+        "would give other points on the left, where one or two of them decide."
+    )
+    _take(curve, "networks")
+
+
+# ---- values --------------------------------------------------------------------------------------------
+
+
+def show_values(found: Compared) -> None:
+    """How the values of embeddings are spread (WLF Fig. 8)."""
+    shares = {"Task2Vec, pre-trained probe": found.pretrained} if found.pretrained else {}
+    shares |= {title: found.records[name].facts["histogram"] for name, title in VALUES.items() if name in found.records}
+    st.plotly_chart(value_histograms(EDGES, shares), key="values", config=TOOLBAR, alt="Values of the embeddings")
+    st.caption(
+        "Each value is divided by the mean of its embedding. A long tail on the right means that a few filters hold "
+        "most of the embedding and decide its distances; a high narrow peak means that all have a say."
+    )
+    soft = found.records.get("pseudotask")
+    if soft is not None:
+        st.markdown(
+            f"The probe's own classifier, which stands for labels in PseudoTask, is **{_softness(soft)}** on these "
+            f"targets: the mean entropy of its predictions is {soft.facts['softness']:.0%} of the largest possible."
+        )
+    wide = pd.DataFrame({"from": 10 ** EDGES[:-1], "to": 10 ** EDGES[1:], **shares})
+    _take(wide, "embedding-values")
+
+
+def _softness(record: MethodRecord) -> str:
+    softness = record.facts["softness"]
+    return "unsure" if softness > 0.5 else "sure" if softness < 0.15 else "fairly soft"
+
+
+def _take(table: pd.DataFrame, name: str) -> None:
+    st.download_button(
+        "Download as CSV", table.to_csv(index=False), f"{name}.csv", "text/csv", on_click="ignore", key=f"{name}_csv"
+    )

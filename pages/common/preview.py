@@ -1,0 +1,78 @@
+"""What an upload holds, shown before any work: counts, pictures, and what can be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.common.data import track_record
+from pages.common.intake import Preview
+from t2v_core.bank.bank import Bank
+from t2v_core.selection.explanation import given_up
+from t2v_core.selection.ways import WITHOUT_LABELS
+
+PICTURES = 6
+"""In a row, beside the table of classes."""
+
+WIDTH = 84
+"""Pixels of a picture where there is no table."""
+
+
+def show_heading(seen: Preview) -> DeltaGenerator:
+    """Name and counts; gives the place beside them."""
+    task = seen.found.tasks[0]
+    heading, beside = st.columns([3, 1])
+    classes = f"{len(task.classes)} class{'es' if len(task.classes) > 1 else ''}" if task.labelled else "no labels"
+    held = f", {int(task.held_out.sum()):,} of them for testing" if task.held_out.any() else ""
+    heading.subheader(f"{task.name}: {len(task):,} images, {classes}{held}")
+    return beside
+
+
+def show_preview(seen: Preview) -> None:
+    """Warnings, files left out, images a class, a few images."""
+    task = seen.found.tasks[0]
+    for text in [*seen.found.warnings, *seen.warnings[0]]:
+        st.warning(text)
+    left_out = [*seen.found.skipped, *seen.skipped[0]]
+    if left_out:
+        with st.expander(f"{len(left_out)} files are left out"):
+            st.dataframe(pd.DataFrame([asdict(s) for s in left_out]), hide_index=True)
+    if not task.labelled:
+        with st.container(horizontal=True):
+            for _, image in seen.examples[0]:
+                st.image(image, width=WIDTH)
+        return
+    table, pictures = st.columns([1, 2])
+    counts = pd.DataFrame({"class": task.classes, "images": task.counts}).sort_values("images", ascending=False)
+    most = int(counts["images"].max())
+    table.dataframe(
+        counts,
+        hide_index=True,
+        height=min(320, 38 + 35 * len(counts)),
+        column_config={"images": st.column_config.ProgressColumn(format="%d", min_value=0, max_value=most)},
+    )
+    columns = pictures.columns(PICTURES)
+    for number, (label, image) in enumerate(seen.examples[0]):
+        columns[number % PICTURES].image(image, caption=label[:24], width="stretch")
+
+
+def show_without_labels(bank: Bank, seen: Preview) -> None:
+    """What can be done where labels are missing or say too little, and what is given up."""
+    if seen.found.labelled:
+        st.info(
+            f"{seen.fault[:1].upper()}{seen.fault[1:]}. Until then your images can be served as if they had no labels."
+        )
+    can, cannot = st.columns(2)
+    can.markdown(
+        "**What you get without labels**\n"
+        "- a ranking of all experts by which images you have, with how sure it is;\n"
+        "- the expert's weights with a script that turns your images into features."
+    )
+    cannot.markdown(
+        "**What is given up**\n"
+        "- no head for your classes, and so no measured accuracy to compare experts by;\n"
+        f"- {given_up(track_record(bank, WITHOUT_LABELS))}"
+    )

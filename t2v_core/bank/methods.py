@@ -1,0 +1,170 @@
+"""What every measured method leaves in a bank: its scores, what it costs, its distances, its embeddings.
+
+Scores and distances are one compressed npz a method. Beside each task and expert stands the beginning of its content
+hash: cells of a task or expert that has been replaced since are missing, never taken for another's.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from t2v_core.bank import schema
+from t2v_core.bank.bank import Bank, _upsert
+from t2v_core.bank.rows import embedding_row
+from t2v_core.embedding.record import Embedding
+from t2v_core.errors import InputError
+
+HASH = 16
+"""Hex digits of a content hash that are kept."""
+
+
+@dataclass(frozen=True)
+class MethodRecord:
+    """One method as measured on a bank's tasks and experts.
+
+    Attributes:
+        name: as in links and tables.
+        title: what it does, for people.
+        labels: whether it needs the target's labels.
+        every_expert: whether a new target's images must pass through every expert.
+        settings: every option that determined the numbers.
+        seconds: processor seconds for one target and one expert, forward passes included.
+        once: processor seconds for one expert, spent when the bank is built.
+        scores: targets by experts, by id; lower is better, NaN where there is none. Empty for a cost alone.
+        distances: tasks by tasks, by id; empty where the method compares no tasks.
+        facts: further measurements, as JSON values.
+    """
+
+    name: str
+    title: str
+    labels: bool
+    every_expert: bool
+    settings: dict[str, Any]
+    seconds: float
+    once: float
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    distances: pd.DataFrame = field(default_factory=pd.DataFrame)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def costs_only(self) -> bool:
+        """Whether there are no scores, only what the method costs and facts about it."""
+        return self.scores.empty
+
+
+def keep_method(bank: Bank, record: MethodRecord) -> None:
+    """Write a method, replacing one of the same name.
+
+    Raises:
+        InputError: a score or distance is of a task or expert that the bank does not hold.
+    """
+    tasks, experts = _contents(bank)
+    used = {*record.scores.index, *record.distances.index} - tasks.keys() | {*record.scores.columns} - experts.keys()
+    if used:
+        raise InputError(f"the bank at {bank.location} holds no {sorted(used)[0]!r}; measure what it holds")
+    upper = np.triu_indices(len(record.distances), 1)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        tasks=_strings(record.scores.index),
+        task_contents=_strings(tasks[i] for i in record.scores.index),
+        experts=_strings(record.scores.columns),
+        expert_contents=_strings(experts[i] for i in record.scores.columns),
+        scores=record.scores.to_numpy(np.float32),
+        placed=_strings(record.distances.index),
+        placed_contents=_strings(tasks[i] for i in record.distances.index),
+        distances=record.distances.to_numpy(np.float16)[upper],
+    )
+    row = {
+        "name": record.name,
+        "about": {"title": record.title, "labels": record.labels, "every_expert": record.every_expert},
+        "settings": record.settings,
+        "seconds": record.seconds,
+        "once": record.once,
+        "facts": record.facts,
+        "arrays": buffer.getvalue(),
+    }
+    save_method_rows(bank, [row])
+
+
+def kept_methods(bank: Bank) -> dict[str, MethodRecord]:
+    """Every method measured on the bank, by name, as far as its tasks and experts are still the same."""
+    rows = method_rows(bank)
+    if not rows:
+        return {}
+    tasks, experts = _contents(bank)
+    found = {}
+    for row in rows:
+        with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
+            scores = pd.DataFrame(arrays["scores"], index=arrays["tasks"], columns=arrays["experts"])
+            rows_same = _same(arrays["tasks"], arrays["task_contents"], tasks)
+            columns_same = _same(arrays["experts"], arrays["expert_contents"], experts)
+            placed = arrays["placed"]
+            square = pd.DataFrame(_square(arrays["distances"], len(placed)), index=placed, columns=placed)
+            placed_same = _same(placed, arrays["placed_contents"], tasks)
+        found[row["name"]] = MethodRecord(
+            name=row["name"],
+            **row["about"],
+            settings=row["settings"],
+            seconds=row["seconds"],
+            once=row["once"],
+            scores=scores.loc[rows_same, columns_same],
+            distances=square.loc[placed_same, placed_same],
+            facts=row["facts"],
+        )
+    return found
+
+
+def method_rows(bank: Bank) -> list[dict[str, Any]]:
+    """Every method as it stands in its table."""
+    with bank.engine.connect() as connection:
+        return [dict(r) for r in connection.execute(select(schema.method).order_by(schema.method.c.name)).mappings()]
+
+
+def save_method_rows(bank: Bank, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of the table of methods."""
+    with bank._change() as connection:
+        for row in rows:
+            _upsert(connection, schema.method, row)
+
+
+def add_embeddings(bank: Bank, embeddings: Mapping[str, Embedding]) -> None:
+    """Give tasks that the bank holds further embeddings, by task id; one of the same space is replaced.
+
+    Random networks are no probe of the bank's, so theirs come this way and not with ``save_task``.
+    """
+    with bank._change() as connection:
+        for task_id, embedding in embeddings.items():
+            _upsert(connection, schema.embedding, embedding_row(task_id, embedding))
+
+
+def _contents(bank: Bank) -> tuple[dict[str, str], dict[str, str]]:
+    """The beginning of every task's and every expert's content hash, by id."""
+    return (
+        {t.id: t.content_hash[:HASH] for t in bank.tasks()},
+        {e.id: e.weights_sha256[:HASH] for e in bank.experts()},
+    )
+
+
+def _strings(values: Any) -> NDArray[np.str_]:
+    return np.array(list(values), dtype=np.str_)
+
+
+def _same(ids: NDArray[np.str_], contents: NDArray[np.str_], now: Mapping[str, str]) -> NDArray[np.bool_]:
+    """True for what is in the bank with the content it was measured with."""
+    return np.array([now.get(str(i)) == c for i, c in zip(ids, contents, strict=True)], dtype=bool)
+
+
+def _square(upper: NDArray[np.float16], count: int) -> NDArray[np.float32]:
+    """The symmetric matrix with a zero diagonal behind its upper triangle."""
+    matrix = np.zeros((count, count), np.float32)
+    matrix[np.triu_indices(count, 1)] = upper
+    return matrix + matrix.T

@@ -1,0 +1,37 @@
+"""What a probe's chunks of samples sum to, as an Embedding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from t2v_core.embedding.record import Embedding
+from t2v_core.fisher.sums import ChunkSums
+from t2v_core.probe.probe import Probe
+
+
+def from_chunks(
+    parts: ChunkSums,
+    method: str,
+    settings: dict[str, object],
+    seconds: float,
+    facts: dict[str, object],
+    probe: Probe,
+) -> Embedding:
+    """The record of an embedding by a probe; see ``Embedding`` for the arguments.
+
+    Args:
+        parts: the vector in additive parts, one a chunk of samples.
+    """
+    return Embedding(
+        vector=parts.mean.astype(np.float32),
+        method=method,
+        probe_id=probe.info.id,
+        weights_hash=probe.info.weights_hash,
+        settings=settings,
+        samples=parts.samples,
+        chunk_means=(parts.sums / parts.weights[:, None]).astype(np.float32),
+        chunk_weights=parts.weights / parts.weights.sum(),
+        seconds=seconds,
+        device=str(probe.device),
+        facts=facts,
+    )

@@ -1,0 +1,61 @@
+"""The domain embedding (T2V section 3.2's baseline): the mean feature of a task's images.
+
+It tells which images a task has and is blind to what is asked of them. Of a labelled task every class weighs the same,
+as in its Fisher embedding.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from torch import Tensor
+
+from t2v_core.embedding.by_probe import from_chunks
+from t2v_core.embedding.record import DOMAIN, Embedding
+from t2v_core.errors import InputError
+from t2v_core.fisher.sums import ChunkSums, assign_chunks
+from t2v_core.probe.heads import class_weights
+from t2v_core.probe.probe import Probe
+from t2v_core.task.record import DecodedTask, IntArray, Progress
+
+CHUNKS = 16
+
+
+def embed_domain(
+    decoded: DecodedTask, probe: Probe, *, chunks: int = CHUNKS, seed: int = 0, progress: Progress | None = None
+) -> Embedding:
+    """Embed a task by its images alone, every image weighing the same.
+
+    Args:
+        decoded: the task; its held-out images are not used, its labels never.
+        probe: the frozen network.
+        chunks, seed: see ``mean_feature``.
+        progress: called with stage "features".
+
+    Raises:
+        InputError: all images are one and the same to the probe, or its features are not finite.
+    """
+    begin = time.perf_counter()
+    z = probe.features(decoded.pixels[~decoded.task.held_out], progress=progress)
+    if float(z.std(0, correction=0).max()) == 0:
+        raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
+    return mean_feature(z, np.zeros(len(z), np.int64), chunks, seed, time.perf_counter() - begin, probe)
+
+
+def mean_feature(z: Tensor, labels: IntArray, chunks: int, seed: int, seconds: float, probe: Probe) -> Embedding:
+    """The mean feature, the same weight to each class, with its spread over disjoint chunks.
+
+    Args:
+        z: ``[N, d]`` features.
+        labels: ``[N]`` class indices in ``0..K-1``, none of them missing.
+        chunks: disjoint parts of the images.
+        seed: of the chunks.
+        seconds: that the features took.
+        probe: whose features they are.
+    """
+    chunk = assign_chunks(labels, chunks, seed)
+    share = np.zeros((int(chunk.max()) + 1, len(labels)))
+    share[chunk, np.arange(len(labels))] = class_weights(labels, int(labels.max()) + 1)
+    found = ChunkSums(share @ z.double().cpu().numpy(), share.sum(1), len(labels))
+    return from_chunks(found, DOMAIN, {"chunks": chunks, "seed": seed}, seconds, {}, probe)

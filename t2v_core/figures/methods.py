@@ -1,0 +1,188 @@
+"""Pictures of methods side by side: what they lose against what they cost, initialisations, networks, values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from t2v_core.figures.theme import ACCENT, GRID, OTHER_COLOUR, PALETTE, TEMPLATE
+
+NEEDS_COLOURS = {
+    "images": PALETTE[2],
+    "images, labels": PALETTE[0],
+    "images, every expert": PALETTE[4],
+    "images, labels, every expert": PALETTE[3],
+}
+"""What a rule has to be given of a target, as a colour."""
+
+LINE = "#5F6368"
+
+
+FREE = ("chance", "generic", "static")
+"""Rules that cost nothing."""
+
+
+def loss_against_cost(table: pd.DataFrame, kind: str) -> go.Figure:
+    """What every method loses on one kind of target, against its seconds for one task and expert.
+
+    Args:
+        table: of ``comparison.method_table``.
+        kind: of target.
+
+    Returns:
+        A figure with one trace for all rules that need the same; rules that cost nothing are lines across.
+    """
+    figure = go.Figure()
+    points = table[table["seconds"] > 0]
+    for needs, colour in NEEDS_COLOURS.items():
+        part = points[points["needs"] == needs]
+        if part.empty:
+            continue
+        low, high = part[f"{kind}_low"], part[f"{kind}_high"]
+        figure.add_trace(
+            go.Scatter(
+                x=part["seconds"],
+                y=part[kind],
+                name=needs,
+                mode="markers+text",
+                text=part.index,
+                textposition=_sides(points, part, kind),
+                textfont={"size": 12},
+                marker={"size": 11, "color": colour},
+                error_y={"array": high - part[kind], "arrayminus": part[kind] - low, "thickness": 1, "width": 0},
+                customdata=np.column_stack([low, high]),
+                hovertemplate="<b>%{text}</b><br>loses %{y:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>"
+                "%{x:.2g} s for one task and expert<extra></extra>",
+            )
+        )
+    for rule in FREE:
+        if rule in table.index and np.isfinite(table.loc[rule, kind]):
+            figure.add_hline(
+                y=table.loc[rule, kind],
+                line={"color": OTHER_COLOUR, "dash": "dot"},
+                annotation={"text": rule, "font": {"size": 12}, "xanchor": "left"},
+                annotation_position="top left",
+            )
+    figure.update_layout(
+        template=TEMPLATE,
+        height=460,
+        margin={"t": 60},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.03, "x": 0, "title": "needs"},
+    )
+    figure.update_xaxes(type="log", title="processor seconds for one task and one expert", dtick=1)
+    figure.update_yaxes(title="loses, % above the best error", rangemode="tozero")
+    return figure
+
+
+def by_kind(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> go.Figure:
+    """The loss of a few rules on every kind of target, side by side (WLF Fig. 6).
+
+    Args:
+        rows: by the name of a rule, ``kind, mean, low, high``.
+        titles: a heading for each kind.
+    """
+    figure = go.Figure()
+    kinds = list(titles)
+    for number, (name, part) in enumerate(rows.items()):
+        part = part.set_index("kind").reindex(kinds)
+        figure.add_trace(
+            go.Bar(
+                x=[titles[k] for k in kinds],
+                y=part["mean"],
+                name=name,
+                marker={"color": PALETTE[number % len(PALETTE)] if name != "chance" else OTHER_COLOUR},
+                error_y={
+                    "array": part["high"] - part["mean"],
+                    "arrayminus": part["mean"] - part["low"],
+                    "color": LINE,
+                    "thickness": 1.5,
+                },
+                customdata=part[["low", "high"]],
+                hovertemplate=f"<b>{name}</b>, %{{x}}<br>loses %{{y:.1f}} % [%{{customdata[0]:.1f}}, "
+                "%{customdata[1]:.1f}]<extra></extra>",
+            )
+        )
+    figure.update_layout(
+        template=TEMPLATE,
+        height=400,
+        barmode="group",
+        margin={"t": 50},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    figure.update_yaxes(title="loses, % above the best error", rangemode="tozero")
+    return figure
+
+
+def networks_curve(table: pd.DataFrame, lines: Mapping[str, float]) -> go.Figure:
+    """The kernel's loss by the number of networks that share a budget of batches (WLF Fig. 7).
+
+    Args:
+        table: of ``comparison.networks_table``.
+        lines: losses to compare with, by name, drawn across.
+    """
+    figure = go.Figure(
+        go.Scatter(
+            x=table["networks"].astype(str),
+            y=table["mean"],
+            mode="lines+markers",
+            marker={"size": 10, "color": ACCENT},
+            error_y={
+                "array": table["high"] - table["mean"],
+                "arrayminus": table["mean"] - table["low"],
+                "color": OTHER_COLOUR,
+                "thickness": 1.5,
+            },
+            customdata=table[["batches", "low", "high"]],
+            hovertemplate="%{x} networks, %{customdata[0]} batches each<br>loses %{y:.1f} % "
+            "[%{customdata[1]:.1f}, %{customdata[2]:.1f}]<extra></extra>",
+        )
+    )
+    for name, loss in lines.items():
+        figure.add_hline(y=loss, line={"color": LINE, "dash": "dash"}, annotation={"text": name, "font": {"size": 12}})
+    figure.update_layout(template=TEMPLATE, height=360, showlegend=False)
+    figure.update_xaxes(title="random networks; the budget of batches is shared among them", type="category")
+    figure.update_yaxes(title="loses, %", rangemode="tozero")
+    return figure
+
+
+def value_histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float]]) -> go.Figure:
+    """The values of embeddings relative to the mean of each (WLF Fig. 8).
+
+    Args:
+        edges: log10 of the relative values between the bins.
+        shares: of the values in each bin, by method.
+    """
+    middles = 10 ** ((np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2)
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=middles,
+                y=100 * np.asarray(values),
+                name=name,
+                mode="lines",
+                line={"shape": "hvh", "width": 2, "color": PALETTE[number % len(PALETTE)]},
+                hovertemplate=f"<b>{name}</b><br>%{{y:.1f}} % of the filters near %{{x:.2g}} times the mean"
+                "<extra></extra>",
+            )
+            for number, (name, values) in enumerate(shares.items())
+        ]
+    )
+    figure.add_vline(x=1, line={"color": GRID, "width": 2})
+    figure.update_layout(
+        template=TEMPLATE,
+        height=400,
+        margin={"t": 50},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    figure.update_xaxes(type="log", title="a filter's value over the mean of its embedding")
+    figure.update_yaxes(title="% of the filters", rangemode="tozero")
+    return figure
+
+
+def _sides(points: pd.DataFrame, part: pd.DataFrame, kind: str) -> list[str]:
+    """Names left and right of their points in turn, by height, so that neighbours do not cover each other."""
+    order = points[kind].rank(method="first").loc[part.index]
+    return ["middle right" if int(place) % 2 else "middle left" for place in order.fillna(0)]

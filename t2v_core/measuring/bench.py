@@ -1,0 +1,194 @@
+"""The bench that methods are measured on: targets, experts with their own tasks, features computed once.
+
+Cost is processor time, which other work on the machine does not stretch. What several methods or targets share is
+computed once and charged to each as if it ran alone: the features of N images cost N times the mean of one image.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import ExpertRecord
+from t2v_core.errors import InputError
+from t2v_core.experts.weights import load_expert
+from t2v_core.probe.bundled import load_bundled
+from t2v_core.probe.probe import Probe
+from t2v_core.request import Report
+from t2v_core.selection.meta_task import KINDS, from_bank
+from t2v_core.task.record import DecodedTask
+from t2v_core.task.worlds import WorldTask
+
+MOST = 2000
+"""Training images of a task that are looked at, as of an upload; drawn without a look at the labels."""
+
+CPU = torch.device("cpu")
+
+Features = NDArray[np.float32]
+
+
+class Clock:
+    """Processor seconds, added up over what runs under ``running``."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count what runs in here."""
+        begin = time.process_time()
+        try:
+            yield
+        finally:
+            self.seconds += time.process_time() - begin
+
+
+@dataclass(frozen=True)
+class Item:
+    """A task on the bench.
+
+    Attributes:
+        id: in the bank.
+        decoded: its training images, ``MOST`` of them at most.
+        images: identity of the set of images: equal for tasks that differ in labels alone.
+    """
+
+    id: str
+    decoded: DecodedTask
+    images: tuple[str, ...]
+
+
+class Bench:
+    """Tasks and experts of a bank, with the features that methods share.
+
+    Attributes:
+        bank: the bank.
+        meta: its targets, experts and errors.
+        tasks: the targets and the experts' own tasks whose images are at hand, by id.
+        targets: ids of those that experts are chosen for.
+        experts: the candidates; one whose own task is not at hand has none in ``source``.
+        source: id of each expert's own task, by expert id.
+        probe: the probe that PseudoTask and the baselines see the tasks through.
+        seed: of everything random.
+        report: progress.
+    """
+
+    def __init__(self, bank: Bank, worlds: Sequence[WorldTask], seed: int, report: Report) -> None:
+        """Prepare the tasks.
+
+        Args:
+            bank: the bank.
+            worlds: tasks with their images; those that the bank does not hold with these very images are left out.
+            seed: of everything random.
+            report: progress.
+
+        Raises:
+            InputError: no target of the bank is among them, or it has no expert.
+        """
+        self.bank, self.seed, self.report = bank, seed, report
+        self.meta = from_bank(bank).of_kinds(tuple(KINDS))
+        records = {e.id: e for e in bank.experts()}
+        self.experts = [records[e] for e in self.meta.experts]
+        known = {t.id: t.content_hash for t in bank.tasks()}
+        needed = {*self.meta.tasks, *(e.task_id for e in self.experts)}
+        same = [w for w in worlds if w.id in needed and known[w.id] == w.decoded.content_hash]
+        self.tasks = {w.id: _item(w, seed) for w in same}
+        self.targets = [t for t in self.meta.tasks if t in self.tasks]
+        self.source = {e.id: e.task_id for e in self.experts if e.task_id in self.tasks}
+        if not self.targets or not self.experts:
+            raise InputError(
+                f"the bank at {bank.location} has no expert, or none of its targets with these very images; give "
+                "the --data and --seed it was built from"
+            )
+        self.probe = load_bundled(CPU)
+        self._features: dict[tuple[str, tuple[str, ...]], Features] = {}
+        self._forward, self._passed = Clock(), 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Targets and experts."""
+        return len(self.targets), len(self.experts)
+
+    @property
+    def pairs(self) -> int:
+        """Targets times experts."""
+        return len(self.targets) * len(self.experts)
+
+    @property
+    def own_tasks(self) -> list[str]:
+        """Ids of the tasks that experts were trained on, each once."""
+        return list(dict.fromkeys(self.source.values()))
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Mean cost of one image's forward pass, over all that were made."""
+        return self._forward.seconds / max(self._passed, 1)
+
+    @property
+    def target_images(self) -> int:
+        """Images of all targets, each counted as often as it is in one."""
+        return sum(len(self.tasks[t].decoded) for t in self.targets)
+
+    def probe_features(self, task: str) -> Features:
+        """The probe's features ``[N, d]`` of a task's images."""
+        item = self.tasks[task]
+        return self._seen(("probe", item.images), lambda: self.probe, lambda: item.decoded.pixels)
+
+    def source_features(self, expert: ExpertRecord) -> Features:
+        """An expert's features ``[N, d]`` of its own task's images."""
+        item = self.tasks[self.source[expert.id]]
+        return self._seen((expert.id, item.images), lambda: self.load(expert), lambda: item.decoded.pixels)
+
+    def expert_features(self, expert: ExpertRecord) -> list[Features]:
+        """An expert's features ``[N, d]`` of every target's images; each distinct image passes through it once."""
+        rows, pixels = self._distinct
+        found = self._seen((expert.id, tuple(rows)), lambda: self.load(expert), lambda: pixels)
+        return [found[[rows[d] for d in self.tasks[t].images]] for t in self.targets]
+
+    def load(self, expert: ExpertRecord) -> Probe:
+        """An expert's network."""
+        return load_expert(expert, self.bank.weights, CPU)
+
+    @cached_property
+    def _distinct(self) -> tuple[dict[str, int], NDArray[np.uint8]]:
+        """The row of every distinct image of the targets, by digest, and their pixels."""
+        rows: dict[str, int] = {}
+        pixels: list[NDArray[np.uint8]] = []
+        for item in (self.tasks[t] for t in self.targets):
+            for digest, image in zip(item.images, item.decoded.pixels, strict=True):
+                if digest not in rows:
+                    rows[digest] = len(pixels)
+                    pixels.append(image)
+        return rows, np.stack(pixels)
+
+    def _seen(
+        self, key: tuple[str, tuple[str, ...]], network: Callable[[], Probe], pixels: Callable[[], NDArray[np.uint8]]
+    ) -> Features:
+        """Features computed at most once a run, on the clock."""
+        if key not in self._features:
+            loaded, images = network(), pixels()
+            with self._forward.running():
+                self._features[key] = loaded.features(images).numpy()
+            self._passed += len(images)
+        return self._features[key]
+
+
+def _item(world: WorldTask, seed: int) -> Item:
+    """A task's training images in their own order, thinned out where they are many."""
+    decoded = thinned(world.decoded.take(~world.decoded.task.held_out), MOST, seed)
+    return Item(world.id, decoded, decoded.digests)
+
+
+def thinned(decoded: DecodedTask, most: int, seed: int) -> DecodedTask:
+    """At most so many of a task's images, drawn without a look at the labels, in their own order."""
+    if len(decoded) <= most:
+        return decoded
+    return decoded.take(np.sort(np.random.default_rng([seed, 5]).permutation(len(decoded))[:most]))

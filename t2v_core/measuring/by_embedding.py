@@ -1,0 +1,185 @@
+"""Methods that compare embeddings: a target costs its own embedding once, however many experts there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
+from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.tangent import TangentSettings, embed_tangents, networks_against_batches
+from t2v_core.embedding.tangent_kernel import gradients, tangent_kernel
+from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+from t2v_core.errors import InputError
+from t2v_core.measuring.bench import CPU, Bench, Clock, thinned
+from t2v_core.measuring.finding import Finding
+from t2v_core.probe.bundled import SPEC, SmallResNetFeatures
+from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.probe import Probe, make_probe
+from t2v_core.selection.regret import chosen_error
+from t2v_core.space.distances import symmetric
+from t2v_core.space.values import value_histogram
+from t2v_core.task.record import DecodedTask
+
+DRAWS = 2000
+"""Labels drawn for an embedding: at least one an image, and where the images are few enough the exact expectation."""
+
+FEW = 500
+"""Images of a task that the untrained probe looks at; the targets of most kinds have fewer."""
+
+CHUNKS = 4
+"""Parts of a PseudoTask embedding that a bank keeps: enough for a spread, at a quarter of the usual room."""
+
+NETWORKS, BUDGET = (1, 2, 3, 6, 12), 12
+"""Numbers of random networks compared, each with so many batches that there are ``BUDGET`` gradients a task."""
+
+EVERY = 8
+"""Of so many targets one is embedded anew where the bank has the embeddings and only the cost is asked."""
+
+Distance = Callable[[Sequence[Embedding], Sequence[Embedding]], NDArray]
+
+
+def pseudotask(bench: Bench, settings: PseudoTaskSettings) -> Finding:
+    """PseudoTask of every task; tasks over the same images are one and the same to it."""
+    known: dict[tuple[str, ...], tuple[Embedding, float]] = {}
+    found, seconds = {}, {}
+    for number, (task, item) in enumerate(bench.tasks.items()):
+        if item.images not in known:
+            clock = Clock()
+            with clock.running():
+                embedding = embed_pseudotask(item.decoded, bench.probe, settings)
+            known[item.images] = embedding, clock.seconds
+        found[task], seconds[task] = known[item.images]
+        bench.report("PseudoTask", number + 1, len(bench.tasks), item.decoded.task.name)
+    soft = settings.labels == "soft"
+    finding = _compared(bench, found, seconds, fisher_distance, keep=soft)
+    norms = {e: float(np.abs(found[t].vector).sum()) for e, t in bench.source.items()}
+    softness = float(np.mean([found[t].facts["softness"] for t in bench.targets]))  # type: ignore[arg-type]
+    return replace(finding, facts=finding.facts | {"norms": norms, "softness": softness})
+
+
+def random_task2vec(bench: Bench, settings: Task2VecSettings) -> Finding:
+    """Task2Vec by the bundled architecture as it is before any training, from ``FEW`` images a task at most."""
+    probe = random_probe(settings.seed)
+
+    def embed(decoded: DecodedTask) -> Embedding:
+        return embed_task(thinned(decoded, FEW, settings.seed), probe, settings).fisher
+
+    found, seconds = _embedded(bench, list(bench.tasks), embed)
+    return _compared(bench, found, seconds, fisher_distance)
+
+
+def tangent(bench: Bench, settings: TangentSettings) -> Finding:
+    """The Task Tangent Kernel between all tasks."""
+    clock = Clock()
+    with clock.running():
+        embeddings = embed_tangents(
+            [item.decoded for item in bench.tasks.values()],
+            settings,
+            progress=lambda done, total, _: bench.report("Task Tangent Kernel", done, total, ""),
+        )
+    # The wall time of each task tells its share of the processor time of all.
+    rate = clock.seconds / sum(e.seconds for e in embeddings)
+    found = dict(zip(bench.tasks, embeddings, strict=True))
+    return _compared(bench, found, {t: rate * e.seconds for t, e in found.items()}, tangent_distance, keep=True)
+
+
+def networks_or_batches(bench: Bench, settings: TangentSettings) -> Finding:
+    """WLF Figure 7 on the targets that have a twin: many networks, or many batches of few networks."""
+    meta = bench.meta.of_kinds(("twin",))
+    targets = [t for t in meta.tasks if t in bench.tasks]
+    if not targets:
+        raise InputError("the bank has no target that asks the same as an expert's own task")
+    meta = meta.take(np.isin(meta.tasks, targets))
+    needed = [*targets, *bench.own_tasks]
+    clock = Clock()
+    with clock.running():
+        found = networks_against_batches(
+            [bench.tasks[t].decoded for t in needed],
+            NETWORKS,
+            BUDGET,
+            settings,
+            progress=lambda done, total, _: bench.report("networks against batches", done, total, ""),
+        )
+    column = {t: i for i, t in enumerate(needed)}
+    sources = [column[bench.source[e]] if e in bench.source else -1 for e in meta.experts]
+    facts: dict[str, object] = {"budget": BUDGET, "targets": list(targets), "errors": {}}
+    for count, vectors in found.items():
+        similarity = tangent_kernel(vectors[: len(targets)], vectors).mean[:, sources]
+        scores = np.where(np.array(sources) >= 0, -similarity, np.nan)
+        facts["errors"][count] = chosen_error(meta.candidate_errors, scores).tolist()  # type: ignore[index]
+    return Finding(seconds=clock.seconds / len(needed) / bench.shape[1], facts=facts)
+
+
+def task2vec_cost(bench: Bench, settings: Task2VecSettings) -> Finding:
+    """What the bank's own embeddings cost: some of the targets embedded anew."""
+    chosen = bench.targets[::EVERY]
+    _, seconds = _embedded(bench, chosen, lambda d: embed_task(d, bench.probe, settings).fisher)
+    return Finding(seconds=float(np.mean(list(seconds.values()))) / bench.shape[1], facts={"timed": len(chosen)})
+
+
+def random_probe(seed: int) -> Probe:
+    """The bundled architecture with the initial weights of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = SmallResNet()
+    title = f"untrained SmallResNet, seed {seed}"
+    return make_probe(f"untrained-{seed}", title, SmallResNetFeatures(network), network.fc, SPEC, "untrained", CPU)
+
+
+def fisher_distance(a: Sequence[Embedding], b: Sequence[Embedding]) -> NDArray:
+    """d_sym between Fisher embeddings."""
+    return symmetric(np.stack([e.vector for e in a]), np.stack([e.vector for e in b]))
+
+
+def tangent_distance(a: Sequence[Embedding], b: Sequence[Embedding]) -> NDArray:
+    """1 - k between tangent embeddings."""
+    return 1 - tangent_kernel(gradients(a), gradients(b)).mean
+
+
+def _embedded(
+    bench: Bench, tasks: Sequence[str], embed: Callable[..., Embedding]
+) -> tuple[dict[str, Embedding], dict[str, float]]:
+    """Each task's embedding, and the seconds it took."""
+    found, seconds = {}, {}
+    for number, task in enumerate(tasks):
+        decoded, clock = bench.tasks[task].decoded, Clock()
+        with clock.running():
+            found[task] = embed(decoded)
+        seconds[task] = clock.seconds
+        bench.report("Task2Vec", number + 1, len(tasks), decoded.task.name)
+    return found, seconds
+
+
+def _compared(
+    bench: Bench, found: dict[str, Embedding], seconds: dict[str, float], distance: Distance, keep: bool = False
+) -> Finding:
+    """Distances of all embedded tasks, and of targets to the experts' own tasks.
+
+    Args:
+        bench: the bench.
+        found: embeddings by task id.
+        seconds: what each took.
+        distance: between two lists of embeddings.
+        keep: keep the distances between tasks, and the embeddings of the experts' own, in the bank.
+    """
+    ids, embeddings = list(found), list(found.values())
+    square = pd.DataFrame(distance(embeddings, embeddings), index=ids, columns=ids)
+    clock = Clock()
+    with clock.running():
+        between = distance([found[t] for t in bench.targets], [found[t] for t in bench.source.values()])
+    scores = pd.DataFrame(between, index=bench.targets, columns=list(bench.source))
+    own = bench.own_tasks
+    return Finding(
+        seconds=(sum(seconds[t] for t in bench.targets) + clock.seconds) / bench.pairs,
+        once=sum(seconds[t] for t in own) / max(len(own), 1),
+        scores=scores,
+        distances=square if keep else pd.DataFrame(),
+        embeddings={t: found[t] for t in own} if keep else {},
+        facts={"histogram": value_histogram(np.stack([e.vector for e in embeddings]))},
+    )

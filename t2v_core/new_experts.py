@@ -1,0 +1,206 @@
+"""New experts for a bank: fine-tuned here on a person's images, or brought along as weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import ExpertRecord
+from t2v_core.errors import InputError
+from t2v_core.experts.images import pixels_at
+from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
+from t2v_core.experts.training import fine_tune
+from t2v_core.experts.weights import SUFFIX, keep_weights, read_expert
+from t2v_core.pipeline import embed, save
+from t2v_core.probe.bundled import SMALL_RESNET
+from t2v_core.probe.probe import Probe, pick_device
+from t2v_core.probe.registry import load_probe
+from t2v_core.probe.weights import BUNDLED
+from t2v_core.request import Options, Report, staged
+from t2v_core.task.worlds import slug
+
+TRAINING = "fine-tuning the expert"
+MAX_NAME = 120
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a person asks for who trains an expert.
+
+    Attributes:
+        path, name, attribute, probe, max_images, seed, device: the task and its embedding, as in ``Options``.
+        network: what is fine-tuned: ``"bundled"``, a torchvision model or ``"timm/<model>"``.
+        schedule: one of ``SCHEDULES``.
+        epochs, images_per_epoch: in place of the schedule's own.
+    """
+
+    path: str
+    name: str | None = None
+    attribute: str | None = None
+    probe: str = BUNDLED
+    max_images: int = 2000
+    seed: int = 0
+    device: str = "auto"
+    network: str = BUNDLED
+    schedule: str = "scaled"
+    epochs: int | None = None
+    images_per_epoch: int | None = None
+
+
+def train_expert(bank: Bank, options: TrainOptions, report: Report) -> dict[str, Any]:
+    """Fine-tune an expert on a person's labelled images, and put it into the bank with its task.
+
+    The task and its embedding are in the bank before the training begins. An expert that is there already,
+    trained in the same way, is not trained again.
+
+    Args:
+        bank: where task and expert go.
+        options: what is asked.
+        report: progress.
+
+    Returns:
+        What came of it, as JSON.
+
+    Raises:
+        InputError: the images or the options are at fault.
+    """
+    _check_name(options.name)
+    device = pick_device(options.device)
+    network = load_probe(options.network, device, staged(report, "loading the network"))
+    schedule = choose_schedule(
+        options.schedule, network.info.spec, options.seed, options.epochs, options.images_per_epoch
+    )
+    about_task = {name: getattr(options, name) for name in ("path", "name", "attribute", "probe", "max_images")}
+    task = embed(Options(**about_task, seed=options.seed, device=options.device), report)
+    if task.info is None or len(task.record.classes) < 2:
+        raise InputError(f"'{task.record.name}' has no labels; an expert learns to tell classes apart, so give them")
+    save(bank, task)
+    expert_id = f"expert-{task.record.id}" + ("" if options.network == BUNDLED else f"-{slug(options.network)}")
+    present = next((e for e in bank.experts() if e.id == expert_id), None)
+    if present is not None and _trained_alike(present, network, schedule):
+        return _described(present) | {"already": True, "warnings": task.warnings}
+    pixels = pixels_at(task.decoded, task.info.spec, network.info.spec)
+    progress = staged(report, TRAINING)
+    trained = fine_tune(network, replace(task.decoded, pixels=pixels), bank.weights, schedule, progress)
+    expert = ExpertRecord(
+        expert_id,
+        task.record.name,
+        _architecture(network),
+        trained.file.name,
+        trained.sha256,
+        task.record.id,
+        trained.training,
+        spec=network.info.spec,
+    )
+    bank.save_expert(expert)
+    return _described(expert) | {"already": False, "warnings": task.warnings}
+
+
+def _trained_alike(expert: ExpertRecord, network: Probe, schedule: Schedule) -> bool:
+    """Whether an expert came from the same weights by the same schedule and seed."""
+    kept = expert.training
+    same = kept.get("from_weights") == network.info.weights_hash and kept.get("schedule") == schedule.key
+    return same and settings_of(expert) == schedule.body
+
+
+def _architecture(network: Probe) -> str:
+    return SMALL_RESNET if network.info.id == BUNDLED else network.info.id
+
+
+def add_experts(
+    bank: Bank,
+    source: str,
+    architecture: str,
+    task_id: str | None,
+    name: str | None,
+    input_size: int | None,
+    device: torch.device,
+    report: Report,
+) -> list[dict[str, Any]]:
+    """Put experts that were trained elsewhere into the bank; all of them, or none where one is at fault.
+
+    Args:
+        bank: where they go.
+        source: a safetensors file, a folder of them, or the name of a torchvision or timm model.
+        architecture: of the files: ``"small-resnet"``, a torchvision model or ``"timm/<model>"``.
+        task_id: the bank's task they were trained on; None where it is unknown.
+        name: what to call the expert; by default the file's or the model's name.
+        input_size: side of the images it was fine-tuned on, where not its architecture's usual one.
+        device: where they are tried.
+        report: progress.
+
+    Returns:
+        What was added, as JSON.
+
+    Raises:
+        InputError: a file, a name or the task is at fault. Nothing has been written then.
+    """
+    _check_name(name)
+    if task_id is not None and task_id not in {t.id for t in bank.tasks()}:
+        raise InputError(f"there is no task {task_id!r} in the bank at {bank.location}; `bank list` names them")
+    path = Path(source)
+    files = _files(path)
+    if files is None:
+        if input_size is not None:
+            raise InputError("--input-size is for files; a named model has a transform of its own")
+        found = [(_named(source, device, report), name or source)]
+    else:
+        if name is not None and len(files) > 1:
+            raise InputError(f"--name is for one expert, and '{path.name}' holds {len(files)}; leave it out")
+        found = []
+        for number, file in enumerate(files):
+            report("checking files", number, len(files), file.name)
+            _check_name(file.stem)
+            found.append((read_expert(file, architecture, device, input_size), name or file.stem))
+    records = [_kept(bank, probe, title, task_id) for probe, title in found]
+    for record in records:
+        bank.save_expert(record)
+    return [_described(record) for record in records]
+
+
+def _files(path: Path) -> list[Path] | None:
+    """The safetensors files a person means; None where it is no path but a model's name."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix == SUFFIX and file.is_file())
+        if not files:
+            raise InputError(f"'{path}' holds no {SUFFIX} file; give a folder of experts, or one file")
+        return files
+    if path.is_file():
+        return [path]
+    if path.suffix == SUFFIX:
+        raise InputError(f"'{path}' does not exist; give a {SUFFIX} file, a folder of them, or a model's name")
+    return None
+
+
+def _named(name: str, device: torch.device, report: Report) -> Probe:
+    if ":" in name:
+        raise InputError(f"{name!r} chooses layers, which matters for probes alone; give the model's name")
+    return load_probe(name, device, staged(report, "loading the network"))
+
+
+def _kept(bank: Bank, probe: Probe, name: str, task_id: str | None) -> ExpertRecord:
+    file, sha256 = keep_weights(probe.network, bank.weights)
+    training: dict[str, object] = {"from": probe.info.provenance}
+    expert_id = f"{slug(name)[:60] or 'expert'}-{sha256[:8]}"
+    return ExpertRecord(
+        expert_id, name, _architecture(probe), file.name, sha256, task_id, training, spec=probe.info.spec
+    )
+
+
+def _check_name(name: str | None) -> None:
+    """A name is for people; one that could be taken for a place on a disk, or cannot be printed, is refused."""
+    if name is None:
+        return
+    if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
+        raise InputError(f"{name[:MAX_NAME]!r} is no name: give 1 to {MAX_NAME} printable characters")
+    if any(c in name for c in "/\\") or name.strip() in (".", ".."):
+        raise InputError(f"the name {name!r} hides a path; give a plain name without slashes")
+
+
+def _described(expert: ExpertRecord) -> dict[str, Any]:
+    shown = ("id", "name", "architecture", "task_id", "weights_file", "weights_sha256", "training")
+    return {key: value for key, value in asdict(expert).items() if key in shown}

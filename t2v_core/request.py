@@ -1,0 +1,149 @@
+"""What a person asks for, and the task it names, from a path to pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from t2v_core.errors import InputError
+from t2v_core.task.decoding import decode
+from t2v_core.task.reading import look, warnings_for
+from t2v_core.task.record import DecodedTask, InputSpec, Progress, Task
+from t2v_core.task.sampling import subsample
+
+Report = Callable[[str, int, int, str], None]
+"""``report(stage, done, total, message)``; raise ``Cancelled`` from it to stop the work."""
+
+READING = "reading images"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asks for.
+
+    Attributes:
+        path: folder or zip.
+        name: what to call the task; by default the file's name.
+        attribute: which column of a ``labels.csv`` with several attributes.
+        probe: registry name.
+        embedding: ``"task2vec"``, ``"domain"``, ``"pseudotask"`` or ``"tangent"``; by default PseudoTask where the
+            images carry no labels, else Task2Vec.
+        method: estimator of the Fisher information: ``"montecarlo"``, ``"exact"`` or ``"variational"``.
+        tolerance: stop once the embedding's relative standard error is below it; None uses every image.
+        selector: how experts are ranked, one of ``selection.ways.WAYS``; by default by PseudoTask where the images
+            carry no labels, else by the asymmetric distance.
+        max_images: at most this many training images are used, balanced over the classes.
+        top: experts reported and compared by fitted heads.
+        fit: experts to fit a head on: ``"none"``, ``"top"`` (and the generic one) or ``"all"``.
+        seed: of everything random.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``.
+    """
+
+    path: str
+    name: str | None = None
+    attribute: str | None = None
+    probe: str = "bundled"
+    embedding: str | None = None
+    method: Literal["montecarlo", "exact", "variational"] = "montecarlo"
+    tolerance: float | None = None
+    selector: str | None = None
+    max_images: int = 2000
+    top: int = 5
+    fit: str = "none"
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class FoundTask:
+    """A task as it was found, nothing decoded yet.
+
+    Attributes:
+        task: the task.
+        warnings: sentences about files left out.
+        fault: what keeps a method from learning from its labels; empty where nothing does.
+    """
+
+    task: Task
+    warnings: list[str]
+    fault: str
+
+    @property
+    def learnable(self) -> bool:
+        """Whether its labels say enough to learn from."""
+        return not self.fault
+
+
+def staged(report: Report, stage: str) -> Progress:
+    """A progress callback that names its stage and adds the time left."""
+    begin = time.monotonic()
+
+    def progress(done: int, total: int, message: str) -> None:
+        elapsed = time.monotonic() - begin
+        if done and elapsed > 1 and done < total:
+            message = f"{message}, {done / elapsed:.0f}/s, about {elapsed / done * (total - done):.0f} s left"
+        report(stage, done, total, message)
+
+    return progress
+
+
+def find_task(path: Path, name: str | None = None, attribute: str | None = None) -> FoundTask:
+    """The task a folder or zip holds, with or without labels.
+
+    Args:
+        attribute: which one, where ``labels.csv`` has several attribute columns.
+
+    Raises:
+        InputError: it holds none, or several and ``attribute`` names none of them.
+    """
+    found, fault = look(path, name=name)
+    warnings = list(found.warnings)
+    if found.skipped:
+        shown = ", ".join(f"'{s.name}' {s.reason}" for s in found.skipped[:3])
+        more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
+        warnings.append(f"{len(found.skipped)} files were left out: {shown}{more}.")
+    if len(found.tasks) == 1:
+        return FoundTask(found.tasks[0], warnings, fault)
+    by_attribute = {t.classes[1]: t for t in found.tasks}
+    if attribute not in by_attribute:
+        raise InputError(
+            f"labels.csv has {len(by_attribute)} attributes and each is a task of its own; "
+            f"name one of: {', '.join(by_attribute)}"
+        )
+    return FoundTask(by_attribute[attribute], warnings, fault)
+
+
+def read_task(
+    task: Task, options: Options, spec: InputSpec, report: Report, *, blind: bool
+) -> tuple[DecodedTask, list[str]]:
+    """Subsample and decode a task at a network's input size; collect what is odd about it.
+
+    Args:
+        task: as found.
+        options: how many images.
+        spec: the network's input.
+        report: progress.
+        blind: the labels must have no say in which images are taken.
+    """
+    if blind:
+        chosen = subsample(task.without_labels(), options.max_images, options.seed)
+        sampled = task.take(np.isin(task.index, chosen.index))
+    else:
+        sampled = subsample(task, options.max_images, options.seed)
+    warnings = []
+    if len(sampled) < len(task):
+        evenly = "" if blind else ", the same number a class where possible"
+        warnings.append(
+            f"{len(sampled):,} of {len(task):,} images are used{evenly} "
+            f"(at most {options.max_images:,} to learn from; raise the limit for a finer answer)."
+        )
+    decoded = decode(sampled, spec, progress=staged(report, READING))
+    if decoded.skipped:
+        shown = "; ".join(f"'{s.name}' {s.reason}" for s in decoded.skipped[:3])
+        warnings.append(f"{len(decoded.skipped)} images could not be read and were left out: {shown}.")
+    return decoded, warnings + warnings_for(decoded.task, decoded.digests)

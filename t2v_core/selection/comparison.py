@@ -1,0 +1,100 @@
+"""All methods side by side (WLF Table 1): what each loses on every kind of target, what it needs, what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from t2v_core.bank.methods import MethodRecord
+from t2v_core.selection.audit import Audit
+from t2v_core.selection.regret import estimates, relative_increase
+
+SAME_WORK = {
+    "asymmetric": "task2vec",
+    "symmetric": "task2vec",
+    "asymmetric + 3 heads": "task2vec",
+    "model2vec": "task2vec",
+    "pseudotask-norm": "pseudotask",
+}
+"""Rules whose scores come out of another's work on the target's images."""
+
+NOTHING = ("chance", "generic", "static")
+"""Rules that do not look at the target."""
+
+ORACLE = "oracle"
+
+
+def method_table(audits: Mapping[str, Audit], records: Mapping[str, MethodRecord]) -> pd.DataFrame:
+    """One row a rule, the oracle first.
+
+    Args:
+        audits: by kind of target, from ``audit_bank``.
+        records: of the methods measured on the bank, by name.
+
+    Returns:
+        By rule: ``title, needs`` (words); ``seconds`` (processor seconds for one target and one expert, heads to be
+        fitted included; NaN where it was not measured), ``once`` (for one expert, when the bank is built); for every
+        kind ``<kind>, <kind>_low, <kind>_high`` (mean relative error increase in % with its 95 % interval).
+    """
+    rows: dict[str, dict[str, object]] = {ORACLE: {"title": "the best expert there is, found by trying all of them"}}
+    for found in audits.values():
+        for name, judged in found.judged.items():
+            rows.setdefault(name, {"title": judged.title})
+    for name, row in rows.items():
+        row |= {"needs": _needs(name, records), **_cost(name, audits, records)}
+        for kind, found in audits.items():
+            measured = found.judged[name].increase if name in found.judged else None
+            mean, low, high = (measured.mean, measured.low, measured.high) if measured else (0.0, 0.0, 0.0)
+            row |= {kind: mean, f"{kind}_low": low, f"{kind}_high": high}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
+
+
+def networks_table(audit: Audit, record: MethodRecord) -> pd.DataFrame:
+    """WLF Figure 7: ``networks, batches, mean, low, high``, the loss in % of few networks with many batches each.
+
+    Args:
+        audit: of the twin targets.
+        record: of the run, whose facts hold the errors of the picks.
+    """
+    best = dict(zip(audit.meta.tasks, audit.meta.best, strict=True))
+    here = [i for i, t in enumerate(record.facts["targets"]) if t in best]
+    lowest = np.array([best[record.facts["targets"][i]] for i in here])
+    counts = [int(count) for count in record.facts["errors"]]
+    errors = np.array([record.facts["errors"][str(count)] for count in counts], dtype=float)[:, here]
+    found = estimates(np.column_stack([relative_increase(e, lowest, audit.offset) for e in errors]))
+    rows = [
+        (count, record.facts["budget"] // count, e.mean, e.low, e.high) for count, e in zip(counts, found, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["networks", "batches", "mean", "low", "high"])
+
+
+def _record(name: str, records: Mapping[str, MethodRecord]) -> MethodRecord | None:
+    return records.get(SAME_WORK.get(name, name))
+
+
+def _needs(name: str, records: Mapping[str, MethodRecord]) -> str:
+    """What of a target a rule has to be given."""
+    if name in NOTHING:
+        return "nothing"
+    record = _record(name, records)
+    if record is None:
+        return "not measured"
+    parts = ["images", *(["labels"] if record.labels else []), *(["every expert"] if record.every_expert else [])]
+    return ", ".join(parts)
+
+
+def _cost(name: str, audits: Mapping[str, Audit], records: Mapping[str, MethodRecord]) -> dict[str, float]:
+    """Seconds for one target and one expert, and once for one expert."""
+    if name in NOTHING:
+        return {"seconds": 0.0, "once": 0.0}
+    record, oracle = _record(name, records), records.get(ORACLE)
+    if record is None:
+        return {"seconds": np.nan, "once": np.nan}
+    seconds = record.seconds
+    audit = next(iter(audits.values()))
+    heads = audit.judged[name].heads if name in audit.judged else 0
+    if heads:
+        seconds += heads / len(audit.meta.experts) * oracle.seconds if oracle else np.nan
+    return {"seconds": seconds, "once": record.once}

@@ -1,0 +1,88 @@
+"""Why an expert stands where it does, and how far to trust that, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t2v_core.bank.records import TaskRecord
+from t2v_core.selection.audit import ALL
+from t2v_core.selection.ranking import Ranked
+
+SURE, HALF_SURE = 0.2, 0.4
+"""Softness below which the probe's classifier counts as sure, and as half sure. The bundled one reaches 0.11 on images
+of its own classes and 0.38 on those of CIFAR-100."""
+
+
+def familiarity(ranked: list[Ranked], usual: NDArray) -> str:
+    """Whether anything in the bank resembles the task, in one sentence.
+
+    Args:
+        ranked: the experts, nearest first.
+        usual: ``[T, E]`` distances of the bank's own tasks to their candidates, NaN for others.
+    """
+    nearest = np.array([np.nanmin(row) for row in usual if np.isfinite(row).any()])
+    if len(nearest) < 10:
+        return "The bank is too small to say whether your task is unusual for it."
+    share = float((nearest < ranked[0].distance).mean())
+    if share > 0.95:
+        return (
+            f"Unfamiliar: {share:.0%} of the bank's own tasks lie nearer to their best expert than yours does. "
+            "Trust the ranking little; the generic expert may serve as well."
+        )
+    return f"Familiar: your task is nearer to its expert than {1 - share:.0%} of the bank's own tasks are to theirs."
+
+
+def reason(r: Ranked, source: TaskRecord, known: NDArray, classes: tuple[str, ...]) -> str:
+    """Why an expert stands where it does.
+
+    Args:
+        r: its place.
+        source: the task it was trained on.
+        known: distances between the bank's own tasks and their candidates.
+        classes: names of the target's classes; none where its labels had no say.
+    """
+    listed = ", ".join(source.classes[:5]) + (", ..." if len(source.classes) > 5 else "")
+    text = f"It was trained to tell apart {len(source.classes)} classes ({listed})."
+    if len(known):
+        nearer = float((known > r.distance).mean())
+        text += f" Its task lies nearer to yours than {nearer:.0%} of the bank's expert-task pairs lie to each other."
+    common = sorted({c.casefold() for c in classes} & {c.casefold() for c in source.classes})
+    if common:
+        text += f" Class names in common: {', '.join(common[:5])}."
+    return text
+
+
+def teacher(facts: Mapping[str, object]) -> str:
+    """How sure the probe's own classifier, in place of labels, was of the images, and what follows.
+
+    Args:
+        facts: of a PseudoTask embedding: ``softness``, ``confidence``, ``classes_predicted``.
+    """
+    softness, confidence = float(str(facts["softness"])), float(str(facts["confidence"]))
+    how, then = (
+        ("sure", "they look like what it was trained on. Sure is not right, but the ranking stands on firm ground")
+        if softness < SURE
+        else ("half sure", "they look in part like what it was trained on. Take the ranking as a good guess")
+        if softness < HALF_SURE
+        else ("unsure", "they look like little it was trained on. Trust the ranking less; labels for some would help")
+    )
+    return (
+        f"The probe's own classifier, which stood in for labels, is {how} of your images (its first guess gets "
+        f"{confidence:.0%} on average, {facts['classes_predicted']} of its classes come first somewhere): {then}."
+    )
+
+
+def given_up(records: Sequence[Mapping[str, Any]]) -> str:
+    """What a ranking lacks that reads no labels, as measured.
+
+    Args:
+        records: a result's ``track_record``.
+    """
+    measured = next((str(r["sentence"]) for r in records if r["kind"] == ALL), "")
+    return "Without labels the ranking knows which images you have, but not what you want to tell apart in them. " + (
+        measured or "What that costs was not measured in this bank."
+    )

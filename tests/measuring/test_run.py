@@ -1,0 +1,180 @@
+"""Measuring methods on a small bank: one interface, kept, resumed, judged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from t2v_core.bank.methods import kept_methods
+from t2v_core.cli import main
+from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
+from t2v_core.embedding.tangent_kernel import gradients, tangent_kernel
+from t2v_core.errors import InputError
+from t2v_core.experts.weights import load_expert
+from t2v_core.measuring import by_score, run
+from t2v_core.measuring.bench import CPU, Bench
+from t2v_core.measuring.by_embedding import CHUNKS
+from t2v_core.measuring.run import measure, methods
+from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.meta_task import from_bank
+from t2v_core.space.distances import symmetric
+from t2v_core.transferability.knn import knn
+from t2v_core.transferability.registry import SCORES
+
+TARGETS = {"sizes", "counts", "colours", "turned"}
+EXPERTS = ["expert-shapes", "expert-textures"]
+
+
+def silent(*_):
+    """No progress."""
+
+
+@pytest.fixture(autouse=True)
+def few_networks(monkeypatch):
+    monkeypatch.setattr(run, "KEPT", replace(run.KEPT, networks=2, dimension=32))
+
+
+@pytest.mark.parametrize("name", [*SCORES, "tangent", "pseudotask", "task2vec-random"])
+def test_every_method_scores_every_target_and_expert_and_says_what_it_cost(tiny_bank, tiny, name):
+    took = measure(tiny_bank, tiny, [name], report=silent)
+    assert list(took) == [name]
+    record = kept_methods(tiny_bank)[name]
+    assert set(record.scores.index) == TARGETS
+    assert list(record.scores.columns) == EXPERTS
+    assert np.isfinite(record.scores.to_numpy()).all()
+    assert record.seconds > 0
+    judged = audit_bank(tiny_bank, from_bank(tiny_bank))["twin"].judged[name]
+    np.testing.assert_array_equal(judged.scores, record.scores.loc[["sizes", "turned"]].to_numpy(float))
+
+
+def test_embeddings_of_the_experts_own_tasks_are_kept_for_uploads(tiny_bank, tiny, bundled):
+    measure(tiny_bank, tiny, ["pseudotask", "tangent"], report=silent)
+    kept = kept_methods(tiny_bank)
+    fisher = tiny_bank.embeddings("pseudotask", bundled.info.weights_hash)
+    network = tiny_bank.embeddings("tangent")
+    assert set(fisher) == set(network) == {"shapes", "textures"}
+    upload = embed_pseudotask(tiny[2].decoded, bundled, PseudoTaskSettings(chunks=CHUNKS))
+    found = symmetric(upload.vector[None], np.stack([fisher[t].vector for t in ("shapes", "textures")]))
+    np.testing.assert_allclose(kept["pseudotask"].scores.loc["sizes"], found[0], rtol=1e-6)
+    between = tangent_kernel(gradients([network["shapes"]]), gradients([network["textures"]])).mean[0, 0]
+    assert kept["tangent"].distances.loc["shapes", "textures"] == pytest.approx(1 - between, abs=1e-3)
+    assert len(tiny_bank.probes()) == 1  # random networks are none
+
+
+def test_methods_without_labels_cannot_tell_tasks_over_the_same_images_apart(tiny_bank, tiny):
+    measure(tiny_bank, tiny, ["pseudotask", "h_divergence", "rsa"], report=silent)
+    for name, record in kept_methods(tiny_bank).items():
+        assert not record.labels
+        np.testing.assert_array_equal(record.scores.loc["sizes"], record.scores.loc["turned"], err_msg=name)
+    assert kept_methods(tiny_bank)["pseudotask"].distances.loc["sizes", "turned"] == 0
+
+
+def test_scores_are_those_of_the_plain_function_turned_so_that_lower_is_better(tiny_bank, tiny):
+    measure(tiny_bank, tiny, ["knn"], report=silent)
+    expert = next(e for e in tiny_bank.experts() if e.id == "expert-textures")
+    network = load_expert(expert, tiny_bank.weights, CPU)
+    counts = next(t.decoded for t in tiny if t.id == "counts")
+    rows = ~counts.task.held_out
+    expected = -knn(network.features(counts.pixels[rows]).numpy(), counts.task.labels[rows])
+    assert kept_methods(tiny_bank)["knn"].scores.loc["counts", "expert-textures"] == pytest.approx(expected)
+
+
+def test_a_run_goes_on_where_it_was_cut_off(tiny_bank, tiny, monkeypatch):
+    def cut(stage, done, total, message):
+        if stage == "LogME":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(tiny_bank, tiny, ["knn", "logme", "h_score"], report=cut)
+    assert list(kept_methods(tiny_bank)) == ["knn"]
+    before = tiny_bank.version()
+    assert list(measure(tiny_bank, tiny, ["knn", "logme", "h_score"], report=silent)) == ["logme", "h_score"]
+    assert tiny_bank.version() > before
+    assert measure(tiny_bank, tiny, ["knn", "logme", "h_score"], report=silent) == {}
+    assert list(measure(tiny_bank, tiny, ["knn"], seed=1, report=silent)) == ["knn"]
+
+
+def test_an_expert_whose_task_is_not_at_hand_has_no_score_where_it_is_needed(tiny_bank, tiny):
+    measure(tiny_bank, [t for t in tiny if t.id != "textures"], ["leep", "emd", "knn"], report=silent)
+    kept = kept_methods(tiny_bank)
+    for name in ("leep", "emd"):
+        assert np.isnan(kept[name].scores["expert-textures"]).all(), name
+        assert np.isfinite(kept[name].scores["expert-shapes"]).all(), name
+    assert np.isfinite(kept["knn"].scores).all(axis=None)
+    assert kept["leep"].facts["refused"] == {next(iter(kept["leep"].facts["refused"])): 4}
+    assert "no classifier" in next(iter(kept["leep"].facts["refused"]))
+
+
+def test_networks_against_batches_and_the_costs_alone(tiny_bank, tiny, monkeypatch):
+    monkeypatch.setattr("t2v_core.measuring.by_embedding.NETWORKS", (1, 2))
+    monkeypatch.setattr("t2v_core.measuring.by_embedding.BUDGET", 2)
+    measure(tiny_bank, tiny, ["networks-or-batches", "domain", "oracle", "task2vec"], report=silent)
+    kept = kept_methods(tiny_bank)
+    assert all(r.costs_only and r.seconds > 0 for r in kept.values())
+    assert kept["oracle"].seconds > kept["domain"].seconds
+    facts = kept["networks-or-batches"].facts
+    assert facts["targets"] == ["sizes", "turned"]
+    errors = from_bank(tiny_bank).errors
+    assert list(facts["errors"]) == ["1", "2"]
+    assert set(np.ravel(list(facts["errors"].values()))) <= set(errors.ravel())
+    assert audit_bank(tiny_bank, from_bank(tiny_bank))["twin"].judged.keys() == {
+        "chance",
+        "static",
+        "asymmetric",
+        "symmetric",
+        "domain",
+    }
+
+
+def test_shared_features_are_computed_once_and_charged_to_each(tiny_bank, tiny, monkeypatch):
+    bench = Bench(tiny_bank, tiny, 0, silent)
+    first = by_score.expert_scores(bench, "knn")
+    loads = []
+    monkeypatch.setattr(Bench, "load", lambda self, expert: loads.append(expert))
+    second = by_score.expert_scores(bench, "h_score")
+    assert not loads
+    forward = bench.seconds_per_image * bench.target_images / len(bench.targets)
+    assert min(first.seconds, second.seconds) >= forward > 0
+
+
+def test_what_cannot_be_measured_is_said(tiny_bank, tiny, tmp_path):
+    with pytest.raises(InputError, match=r"no method 'leap'.*leep"):
+        measure(tiny_bank, tiny, ["leap"], report=silent)
+    with pytest.raises(InputError, match="none of its targets with these very images"):
+        measure(tiny_bank, [], ["leep"], report=silent)
+
+
+def test_the_command(tiny_bank, tiny, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("t2v_core.task.worlds.demo.demo_tasks", lambda path, seed, progress: tiny)
+    options = ["--bank", tiny_bank.location, "--data", str(tmp_path), "--only", "h_score", "emd", "--json"]
+    assert main(["bank", "methods", "cifar100", *options]) == 0
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)["seconds"]) == ["h_score", "emd"]
+    assert "EMD: 4/4" in err
+    assert main(["bank", "methods", "cifar100", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] == {}
+    assert main(["bank", "methods", "cifar100", *options[:4], "--only", "none"]) == 2
+
+
+def test_titles_and_needs_are_stated_once_for_all(tiny_bank, tiny):
+    known = methods()
+    assert {n for n, m in known.items() if m.every_expert} == {
+        "oracle",
+        "rsa",
+        "leep",
+        "nce",
+        "h_score",
+        "h_score_shrunk",
+        "logme",
+        "knn",
+    }
+    assert {n for n, m in known.items() if not m.labels} == {
+        "pseudotask",
+        "pseudotask-hard",
+        "domain",
+        "h_divergence",
+        "rsa",
+    }

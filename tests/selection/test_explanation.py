@@ -1,0 +1,42 @@
+"""What a ranking says of itself: how familiar the task is, how sure the teacher was, what no labels cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.explanation import familiarity, given_up, teacher
+from t2v_core.selection.meta_task import from_bank
+from t2v_core.selection.ranking import Ranked
+from t2v_core.selection.track_record import track_records
+from t2v_core.selection.ways import DEFAULT, WAYS
+from tests.selection.metas import make_bank
+
+
+@pytest.mark.parametrize(("softness", "word"), [(0.11, " sure"), (0.3, " half sure"), (0.6, " unsure")])
+def test_the_teacher_says_how_sure_it_is(softness, word):
+    sentence = teacher({"softness": softness, "confidence": 0.62, "classes_predicted": 4})
+    assert f"is{word} of your images" in sentence
+    assert "62%" in sentence
+    assert ("Trust the ranking less" in sentence) == (word == " unsure")
+
+
+def test_a_task_nearer_than_usual_is_familiar():
+    usual = np.linspace(0.1, 0.3, 20)[:, None]
+    assert familiarity([Ranked("e", 0.05, 0, 1, 1)], usual).startswith("Familiar")
+    assert familiarity([Ranked("e", 0.5, 0, 1, 1)], usual).startswith("Unfamiliar")
+    assert "too small" in familiarity([Ranked("e", 0.5, 0, 1, 1)], usual[:5])
+
+
+def test_what_no_labels_cost_is_told_from_measurement_or_not_at_all(tmp_path):
+    bank = make_bank(tmp_path / "small")
+    audits = audit_bank(bank, from_bank(bank))
+    assert track_records(audits, WAYS["pseudotask"]) == []
+    assert "not measured in this bank" in given_up([])
+    blind = {r.kind: r for r in track_records(audits, WAYS["domain"])}["all"]
+    assert blind.with_labels == audits["all"].judged[DEFAULT].increase
+    told = given_up([r.as_json() for r in track_records(audits, WAYS["domain"])])
+    assert f"the default rule, which needs labels, loses {blind.with_labels.mean:.0f} %" in told
+    assert f"always taking {blind.static_name}" in told
+    assert track_records(audits, WAYS["symmetric"])[0].with_labels is None

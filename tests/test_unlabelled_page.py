@@ -1,0 +1,148 @@
+"""Get an expert for images without labels, and the other pages with such a task in the bank."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.schema import job as table
+from t2v_core.bank.transfer import copy_tasks
+from t2v_core.jobs.store import DONE, JobStore
+from tests.conftest import zip_folder
+from tests.jobs.test_jobs import wait_for
+from tests.test_pages import PAGES, open_page, text  # noqa: F401 - a fixture
+from tests.unlabelled import write_flat
+
+EXPERT = "pages/2_Get_an_expert.py"
+
+
+@pytest.fixture
+def flat(tmp_path, shapes) -> Path:
+    return write_flat(tmp_path / "flat", shapes.take(shapes.task.held_out), 40)
+
+
+@pytest.fixture
+def upload(open_page):  # noqa: F811
+    """Open the page as if something had been uploaded."""
+
+    def upload_(path: Path, bank: Path):
+        app = open_page(EXPERT, bank)
+        app.session_state["upload"] = (str(path), path.stem)
+        return app.run()
+
+    return upload_
+
+
+def submit(app) -> dict:
+    """Send the form; what the job was given."""
+    next(b for b in app.button if b.label == "Find my expert").click().run()
+    assert not app.exception
+    job = app.query_params["job"]
+    return JobStore(Bank(os.environ["T2V_BANK"])).get(job if isinstance(job, str) else job[0]).arguments
+
+
+def finished(bank: Path, path: Path, **arguments):
+    store = JobStore(Bank(bank))
+    job = wait_for(store, store.submit("recommend", "mine", {"path": str(path), "name": "mine", **arguments}).id)
+    assert job.state == DONE, job.message
+    return job
+
+
+def test_an_unlabelled_upload_is_welcome(upload, methods_path, flat, tmp_path):
+    app = upload(zip_folder(flat, tmp_path / "flat.zip"), methods_path)
+    assert not app.exception
+    assert not app.error
+    assert not app.warning
+    assert "flat: 40 images, no labels" in text(app)
+    assert "What you get without labels" in text(app)
+    assert "What is given up" in text(app)
+    assert not app.radio
+    assert not app.checkbox
+    selector = next(s for s in app.selectbox if s.label == "Rank experts by")
+    assert selector.value == "pseudotask"
+    assert len(selector.options) == 2
+    arguments = submit(app)
+    assert (arguments["selector"], arguments["fit"]) == ("pseudotask", "none")
+
+
+def test_one_class_is_served_as_if_without_labels(upload, methods_path, shapes_folder, tmp_path):
+    (tmp_path / "one").mkdir()
+    (shapes_folder / "circle").rename(tmp_path / "one" / "circle")
+    app = upload(tmp_path / "one", methods_path)
+    assert not app.exception
+    assert "one: 12 images, 1 class" in text(app)
+    assert "one class 'circle'" in text(app)
+    assert submit(app)["selector"] == "pseudotask"
+
+
+def test_images_that_look_like_nothing_known(upload, methods_path, shapes_folder):
+    app = upload(shapes_folder, methods_path)
+    unlike = next(c for c in app.checkbox if c.label == "My images look like nothing you know")
+    assert not unlike.disabled
+    unlike.check()
+    assert submit(app)["selector"] == "tangent"
+
+
+def test_a_bank_that_keeps_nothing_for_it_says_what_to_do(upload, bank_path, flat, shapes_folder):
+    app = upload(flat, bank_path)
+    assert "python -m t2v_core bank methods" in text(app)
+    assert next(s for s in app.selectbox if s.label == "Rank experts by").value == "domain"
+    app = upload(shapes_folder, bank_path)
+    unlike = next(c for c in app.checkbox if c.label == "My images look like nothing you know")
+    assert unlike.disabled
+    assert "python -m t2v_core bank methods" in unlike.help
+
+
+@pytest.mark.parametrize("case", ["unlabelled", "tangent"])
+def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_path, flat, shapes_folder, case):  # noqa: F811
+    path, more = (flat, {}) if case == "unlabelled" else (shapes_folder, {"selector": "tangent", "fit": "top"})
+    job = finished(methods_path, path, **more)
+    app = open_page(EXPERT, methods_path, job=job.id)
+    assert not app.exception
+    shown = text(app)
+    assert "Start from:" in shown
+    assert "How sure." in shown
+    if case == "unlabelled":
+        assert "In place of labels." in shown
+        assert "What was given up." in shown
+        assert "no head, as none was fitted" in shown
+    else:
+        assert "other untrained networks" in shown or "within the noise" in shown
+    app = next(b for b in app.button if b.label == "Keep this task in the bank").click().run()
+    assert not app.exception
+    assert "The task is kept in the bank." in text(app)
+    for page in PAGES:
+        opened = open_page(page, methods_path)
+        assert not opened.exception
+        assert not opened.error
+    assert "mine" in open_page("pages/3_Bank.py", methods_path).dataframe[0].value["name"].tolist()
+
+
+def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, shapes_folder):  # noqa: F811
+    job = finished(methods_path, shapes_folder)
+    store = JobStore(Bank(methods_path))
+    result = {k: v for k, v in job.result.items() if k != "teacher"}
+    del result["task"]["learnable"]
+    for record in result["track_record"]:
+        del record["with_labels"]
+    with store.bank.engine.begin() as connection:
+        connection.execute(update(table).where(table.c.id == job.id).values(result=result))
+    app = open_page(EXPERT, methods_path, job=job.id)
+    assert not app.exception
+    assert "Start from:" in text(app)
+
+
+def test_a_bank_of_nothing_but_an_unlabelled_task(open_page, methods_path, flat, tmp_path, monkeypatch):  # noqa: F811
+    job = finished(methods_path, flat)
+    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    alone = Bank(tmp_path / "alone")
+    copy_tasks(Bank(JobStore(Bank(methods_path)).folder(job.id) / "out" / "task"), alone)
+    alone.close()
+    for page in PAGES:
+        app = open_page(page, tmp_path / "alone")
+        assert not app.exception, page
+        assert not app.error, page
