@@ -6,19 +6,14 @@ import streamlit as st
 
 from pages.common.data import audit_table
 from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
-from t2v_core.figures.choice import audit_chart
+from t2v_core.figures.choice import KIND_TITLES, audit_chart
 from t2v_core.probe.weights import preferred
+from t2v_core.report.bank import bank_report
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.selectors import REFERENCES
 
 RULES = {rule.name: rule.title for rule in (*REFERENCES, *map(Nearest, METRICS))}
 DEFAULT = "asymmetric"
-TITLES = {
-    "twin": "Same classes, new images",
-    "mixed": "Mixed classes",
-    "attribute": "Same images, new labels",
-    "attribute without expert": "New labels, no expert",
-}
 
 bank = open_page(
     "Which expert should I start from?",
@@ -68,8 +63,8 @@ else:
         "For each target task, the error of the expert that a rule picks, compared with the best expert there is: "
         "0 % means the best was picked, +70 % that the error is 1.7 times as large. Bars: 95 % interval over tasks."
     )
-    st.plotly_chart(audit_chart(table, TITLES), key="audit", alt="Relative error increase of every rule of choice")
-    for kind, words in TITLES.items():
+    st.plotly_chart(audit_chart(table, KIND_TITLES), key="audit", alt="Relative error increase of every rule of choice")
+    for kind, words in KIND_TITLES.items():
         rows = table[table["kind"] == kind].set_index("rule")["mean"]
         better = [f"*{rule}* ({value:+.0f} %)" for rule, value in rows.items() if value < rows.get(DEFAULT, 0)]
         if better:
@@ -81,6 +76,17 @@ else:
         )
         st.dataframe(shown.round(1), hide_index=True)
         st.download_button("Download as CSV", table.to_csv(index=False), "audit.csv", "text/csv")
+
+st.download_button(
+    "Report as one HTML file",
+    lambda: bank_report(bank),
+    "task-space.html",
+    "text/html",
+    icon=":material/description:",
+    on_click="ignore",
+    help="Map, taxonomy, matrix and audit with interactive figures, for people who have no server. It is made when you "
+    "click: some 3 seconds and 5 MB for 200 tasks, longer and larger for more.",
+)
 
 probes = list(bank.probes().values())
 if probes:

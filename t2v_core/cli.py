@@ -22,6 +22,7 @@ from t2v_core.commands.errors import add_errors
 from t2v_core.commands.experts import add_experts_commands
 from t2v_core.commands.output import say, show_facts
 from t2v_core.commands.probes import add_probes
+from t2v_core.commands.report import add_report
 from t2v_core.commands.tasks import add_tasks
 from t2v_core.errors import InputError
 
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add_experts_commands(command, commands)
     add_errors(command, commands)
     add_audit(command, commands)
+    add_report(command, commands)
     add_probes(command, commands)
     return parser
 

@@ -12,8 +12,10 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
+from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.bundled import SPEC, SmallResNetFeatures, load_bundled
@@ -152,6 +154,14 @@ def one_task_bank(bank, tmp_path) -> Path:
     found = [bank.embeddings(method)[task.id] for method in (TASK2VEC, DOMAIN)]
     small.save_task(task, bank.image_sets()[task.image_set], found, info)
     return place
+
+
+@pytest.fixture
+def judged_bank(bank) -> Bank:
+    """The small bank with its tasks as targets, so that rules of choice can be judged on them."""
+    with bank.engine.begin() as connection:
+        connection.execute(update(schema.task).values(kind="mixed"))
+    return bank
 
 
 def text(app: AppTest) -> str:

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "transferability": set(),
     "measuring": {"bank", "embedding", "experts", "pipeline", "probe", "selection", "space", "task", "transferability"},
     "figures": set(),
+    "report": {"figures", "selection", "space", "embedding", "bank"},
     "jobs": {"bank", "pipeline", "recommendation", "filling", "new_experts", "experiments"},
 }
 """What each room may use beside itself and ``errors``. bank and task are records wherever they are read."""
@@ -38,7 +39,7 @@ TORCH_MODULES = {
     "measuring",
     "commands",
 }
-LIGHT = ("bank", "space", "selection", "transferability", "figures", "jobs", "task")
+LIGHT = ("bank", "space", "selection", "transferability", "figures", "report", "jobs", "task")
 """Rooms that pages import: they must work, and start fast, without torch."""
 
 

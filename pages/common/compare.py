@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Container, Sequence
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -24,6 +23,7 @@ from t2v_core.space.compare import (
     distances_with_spread,
     notable_pairs,
 )
+from t2v_core.space.tables import head_accuracy
 from t2v_core.space.taxonomy import own_paths, taxonomic_distance
 
 MOST = 8
@@ -121,7 +121,7 @@ def fact_table(bank: Bank, tasks: Sequence[str]) -> pd.DataFrame:
     measured = pd.DataFrame(
         {
             "error of the embedding %": {task: 100 * found[task].relative_error for task in tasks},
-            "head accuracy %": {task: 100 * found[task].facts.get("validation_accuracy", np.nan) for task in tasks},
+            "head accuracy %": {task: 100 * head_accuracy(found[task]) for task in tasks},
         }
     )
     return places.join(known).join(measured)

@@ -17,6 +17,14 @@ RULE_COLOURS = {
     "symmetric": PALETTE[0],
     "asymmetric": PALETTE[2],
 }
+KIND_TITLES = {
+    "twin": "Same classes, new images",
+    "mixed": "Mixed classes",
+    "attribute": "Same images, new labels",
+    "attribute without expert": "New labels, no expert",
+}
+"""Headings of the kinds of target."""
+
 ROW = 34
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.record import TASK2VEC
+from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.space.kept import kept_map
 from t2v_core.space.matrix import embeddings_without_chunks
 from t2v_core.space.projection import PERPLEXITY, place
@@ -43,6 +43,12 @@ def kinds_with_a_place(kinds: Iterable[str]) -> list[str]:
     return [k for k in kinds if k not in NO_PLACE and k != UPLOAD] or kinds
 
 
+def head_accuracy(embedding: Embedding | None) -> float:
+    """Share that a linear head on the probe gets right; NaN where there is no embedding, or no labels were given."""
+    found = None if embedding is None else embedding.facts.get("validation_accuracy")
+    return np.nan if found is None else float(found)  # type: ignore[arg-type]
+
+
 def task_table(bank: Bank) -> pd.DataFrame:
     """One row a task: ``id, name, kind, role, origin, path, classes, images, accuracy, norm, error, level 1..3``.
 
@@ -55,7 +61,7 @@ def task_table(bank: Bank) -> pd.DataFrame:
     for t in bank.tasks():
         path = t.taxonomy or (("your uploads",) if t.kind == UPLOAD else (t.origin,))
         found = embedded.get(t.id)
-        accuracy = float(found.facts.get("validation_accuracy", np.nan)) if found else np.nan  # type: ignore[arg-type]
+        accuracy = head_accuracy(found)
         rows.append(
             {
                 "id": t.id,

@@ -1,0 +1,264 @@
+"""How the pages answer with many tasks: the real app in a headless Chromium, on synthetic banks.
+
+    python -m benchmarks.explore [--tasks 1460 10000] [--repeats 20] [--out benchmarks/results/explore.json]
+
+A bank of Fisher diagonals of ResNet-34's size (8,512 filters) in a taxonomy of four levels, with experts and errors,
+is written through the Bank's own interface into a temporary folder. Then, in seconds: the kept matrix and map, first
+and again; each page from its address to the drawn figure, warm (median), with the megabytes it receives; each control
+from the key or click to the finished answer (95th percentile over the repeats).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.distances import fisher, paths, processor, seconds
+from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord
+from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
+from t2v_core.probe.record import ProbeInfo
+from t2v_core.space.kept import kept_map
+from t2v_core.space.matrix import task_distances
+from t2v_core.task.record import InputSpec
+from tests.browser import chromium, dashboard
+
+SIZES = [64] * 7 + [128] * 9 + [256] * 13 + [512] * 7
+"""Filters of ResNet-34's 36 convolutions."""
+
+LAYERS = tuple((f"conv{i}", size) for i, size in enumerate(SIZES))
+INFO = ProbeInfo("p", "p", "w", LAYERS, (1.0,) * len(SIZES), InputSpec(224, 224, (0, 0, 0), (1, 1, 1)), 512, "")
+CHUNKS, DOMAIN_SIZE, EXPERTS, TARGETS = 4, 512, 30, 200
+
+FIGURE = ".js-plotly-plot .main-svg"
+PAGES = {
+    "Home": ("", FIGURE),
+    "Task map": ("Task_map", FIGURE),
+    "Taxonomy": ("Taxonomy", FIGURE),
+    "Similarity matrix": ("Similarity_matrix", FIGURE),
+    "Compare": ("Compare?task=t0&task=t192&task=t1", FIGURE),
+    "Compare, layers": ("Compare?task=t0&task=t192&view=Layers+and+filters", FIGURE),
+    "Expert selection": ("Expert_selection", FIGURE),
+    "Bank": ("Bank", "[data-testid=stDataFrame]"),
+}
+"""Address and what must be there, by name."""
+
+WATCH = """() => {
+  const app = document.querySelector('[data-testid=stApp]');
+  window.answered = 0;
+  new MutationObserver(() => {
+    if (app.dataset.testScriptState === 'notRunning') window.answered += 1;
+  }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+}"""
+"""Counts the finished runs of the page's script."""
+
+IDLE = "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+# ---- the bank --------------------------------------------------------------------------------------------
+
+
+def embedding(vector: np.ndarray, method: str, rng: np.random.Generator) -> Embedding:
+    """An embedding whose chunks scatter by a tenth around a vector."""
+    scale = 1 + 0.1 * rng.standard_normal((CHUNKS, 1), dtype=np.float32)
+    means = np.abs(vector * scale)
+    facts = {"validation_accuracy": float(rng.uniform(0.3, 0.95)), "validation_size": 100}
+    vector = means.mean(0)
+    return Embedding(vector, method, "p", "w", {"seed": 0}, 500, means, np.full(CHUNKS, 1 / CHUNKS), facts=facts)
+
+
+def build(bank: Bank, tasks: int, seed: int) -> None:
+    """Fill a bank with synthetic tasks, experts and errors."""
+    rng = np.random.default_rng(seed)
+    domain = fisher(tasks, seed + 1)[:, :DOMAIN_SIZE]
+    for i, (vector, path) in enumerate(zip(fisher(tasks, seed), paths(tasks), strict=True)):
+        kind = "large" if i < EXPERTS else "mixed" if i < EXPERTS + TARGETS else "other"
+        record = TaskRecord(
+            f"t{i}", f"{path[-1]} task {i}", kind, "synthetic", ("a", "b"), (250, 250), path, 0, f"c{i}", ""
+        )
+        found = [embedding(vector, TASK2VEC, rng), embedding(domain[i], DOMAIN, rng)]
+        bank.save_task(record, np.array([i], dtype=np.uint64), found, INFO)
+    for e in range(EXPERTS):
+        bank.save_expert(ExpertRecord(f"e{e}", f"expert {e}", "small-resnet", f"e{e}", "", f"t{e}"))
+    targets = range(EXPERTS, min(tasks, EXPERTS + TARGETS))
+    bank.save_errors(
+        ErrorEntry(f"t{t}", f"e{e}", float(rng.uniform(5, 60)), 100, "synthetic")
+        for t in targets
+        for e in range(EXPERTS)
+    )
+
+
+# ---- the browser -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def received(page: Any) -> Iterator[dict[str, float]]:
+    """Megabytes that come over the wire while the block runs; what the browser has kept is not sent again."""
+    session, found = page.context.new_cdp_session(page), {"MB": 0.0}
+
+    def add(size: float) -> None:
+        found["MB"] += size / 1e6
+
+    session.send("Network.enable")
+    session.on("Network.loadingFinished", lambda event: add(event["encodedDataLength"]))
+    # Binary frames arrive as base64.
+    session.on("Network.webSocketFrameReceived", lambda event: add(0.75 * len(event["response"]["payloadData"])))
+    try:
+        yield found
+    finally:
+        session.detach()
+
+
+def paint(page: Any, address: str, ready: str) -> float:
+    """Seconds from going to an address until the figure is drawn and the script is done."""
+    begin = time.perf_counter()
+    page.goto(address)
+    page.locator(ready).first.wait_for()
+    page.wait_for_function(IDLE)
+    page.evaluate(DRAWN)
+    return time.perf_counter() - begin
+
+
+def answer(page: Any, act: Callable[[], None]) -> float:
+    """Seconds from an action until the script has answered and the browser has drawn."""
+    page.wait_for_function(IDLE)
+    before = page.evaluate("window.answered")
+    begin = time.perf_counter()
+    act()
+    page.wait_for_function("before => window.answered > before", arg=before)
+    page.wait_for_function(IDLE)
+    page.evaluate(DRAWN)
+    return time.perf_counter() - begin
+
+
+def click_task(page: Any, number: int) -> None:
+    """Click the ``number``-th task on the left map."""
+    place = page.evaluate(
+        """number => {
+          const plot = document.querySelector('.st-key-map_left_chart .js-plotly-plot');
+          const drawn = plot.calcdata.filter(points => points[0].trace.customdata).flat();
+          const {x, y} = drawn[number % drawn.length], area = plot.querySelector('.nsewdrag').getBoundingClientRect();
+          const {xaxis, yaxis} = plot._fullLayout;
+          return [area.x + xaxis.l2p(x), area.y + yaxis.l2p(y)];
+        }""",
+        number,
+    )
+    page.mouse.click(*place)
+
+
+def controls(page: Any) -> dict[str, tuple[str, Callable[[int], None]]]:
+    """Page and what to do at each repeat, by what is done."""
+
+    def choose(*labels: str) -> Callable[[int], None]:
+        order = cycle(labels)
+        return lambda _: page.get_by_role("radio", name=next(order)).click()
+
+    def slide(_: int) -> None:
+        page.get_by_role("slider").first.press("ArrowRight")
+
+    def colour(number: int) -> None:
+        page.locator(".st-key-map_colour input").click()
+        page.get_by_role("option").nth(number % 3).click()
+
+    return {
+        "Task map: click a task": ("Task map", lambda number: click_task(page, 37 * number)),
+        "Task map: colour": ("Task map", lambda number: colour(number + 1)),
+        "Taxonomy: view": ("Taxonomy", choose("Level by level", "Nearest tasks")),
+        "Similarity matrix: clusters": ("Similarity matrix", slide),
+        "Compare: view": ("Compare", choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
+        "Expert selection: view": ("Expert selection", choose("Task by task", "How good is each rule?")),
+    }
+
+
+def drive(bank: Path, log: Path, repeats: int) -> dict[str, float]:
+    """Paint every page and use every control."""
+    found: dict[str, float] = {}
+    with dashboard(bank, log) as site, chromium() as page:
+        page.set_default_timeout(300_000)
+        for name, (path, ready) in PAGES.items():
+            address = f"{site}/{path}"
+            found[f"{name}: first visit, s"] = paint(page, address, ready)
+            page.goto("about:blank")
+            with received(page) as over_the_wire:
+                paint(page, address, ready)
+            found[f"{name}: received, MB"] = over_the_wire["MB"]
+            found[f"{name}: warm, s"] = statistics.median(
+                paint(page, address, ready) for _ in range(max(1, repeats // 4))
+            )
+        for name, (where, act) in controls(page).items():
+            path, ready = PAGES[where]
+            paint(page, f"{site}/{path}", ready)
+            page.evaluate(WATCH)
+            times = [answer(page, lambda act=act, number=number: act(number)) for number in range(repeats)]
+            found[f"{name}, 95th percentile, s"] = float(np.percentile(times, 95))
+            found[f"{name}, median, s"] = statistics.median(times)
+    return found
+
+
+def measure(tasks: int, repeats: int, seed: int, folder: Path) -> dict[str, float]:
+    """All figures of one bank."""
+    place = folder / f"bank{tasks}"
+    bank = Bank(place)
+    found = {"build the bank, s": seconds(lambda: build(bank, tasks, seed))}
+    found["all distances, first, s"] = seconds(lambda: task_distances(bank))
+    found["all distances, kept, s"] = seconds(lambda: task_distances(bank))
+    distance = task_distances(bank)
+    for when in ("first", "kept"):
+        begin = time.perf_counter()
+        kept_map(bank, distance)
+        found[f"t-SNE, {when}, s"] = time.perf_counter() - begin
+    del distance
+    bank.close()
+    return found | drive(place, folder / "log", repeats)
+
+
+def main() -> None:
+    """Measure and print; keep JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, nargs="+", default=[1460])
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    results = {}
+    for tasks in options.tasks:
+        with tempfile.TemporaryDirectory() as folder:
+            results[f"{tasks:,} tasks"] = measure(tasks, options.repeats, options.seed, Path(folder))
+        print(f"\n{tasks:,} tasks")
+        for name, value in results[f"{tasks:,} tasks"].items():
+            print(f"  {name:<60} {value:10.3f}")
+    names = ("streamlit", "plotly", "numpy", "pandas", "scikit-learn", "playwright")
+    record = {
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python", "-m", "benchmarks.explore", *sys.argv[1:]]),
+        "seed": options.seed,
+        "load_average_before_and_after": [round(load_before, 2), round(os.getloadavg()[0], 2)],
+        "results": results,
+    }
+    print(record["machine"], record["versions"], "load", record["load_average_before_and_after"])
+    if options.out:
+        options.out.parent.mkdir(exist_ok=True)
+        options.out.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

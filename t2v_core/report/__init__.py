@@ -1,0 +1,1 @@
+"""One self-contained HTML file with interactive figures, for people who have no server."""

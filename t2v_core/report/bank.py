@@ -1,0 +1,175 @@
+"""What a report shows of a bank: map, taxonomy, matrix, and how good the choice of experts is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from t2v_core import __version__
+from t2v_core.bank.bank import Bank
+from t2v_core.errors import InputError
+from t2v_core.figures.choice import KIND_TITLES, audit_chart
+from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
+from t2v_core.figures.task_map import task_map
+from t2v_core.figures.taxonomy import neighbour_curves
+from t2v_core.figures.theme import as_text
+from t2v_core.figures.violins import BEST, violins
+from t2v_core.report.html import Section, html_report
+from t2v_core.selection.audit import ALL, Audit, audit_table
+from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.by_task import in_order
+from t2v_core.selection.by_task import task_table as task_marks
+from t2v_core.selection.meta_task import from_bank
+from t2v_core.space.agreement import agreement, neighbour_curve
+from t2v_core.space.kept import kept_clustering
+from t2v_core.space.matrix import task_distances
+from t2v_core.space.tables import kinds_with_a_place, map_table, task_table
+from t2v_core.space.taxonomy import own_paths, taxonomic_distance
+
+METRICS = {"symmetric": "Task2Vec", "domain": "domain (images only)"}
+CLUSTERS = 10
+LEAST = 3
+"""Tasks that clusters and a taxonomy need."""
+
+VIOLINS = ("static", "asymmetric")
+"""Rules whose picks are marked, beside the best expert and the generic one."""
+
+
+def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = None) -> str:
+    """The report of a bank as one HTML file.
+
+    Args:
+        bank: the bank.
+        first: sections to put before its own, as ``report.ranking`` makes them.
+        task: id of a task to bring out on the map.
+
+    Raises:
+        InputError: there is nothing to report.
+    """
+    distance = task_distances(bank)
+    if distance.empty and not first:
+        raise InputError("the bank holds no embedded task, so there is nothing to report; embed one or import a bank")
+    sections = list(first)
+    if not distance.empty:
+        # An embedding that is wholly zero has no distance to any other, and no place on the map.
+        known = np.isfinite(distance.to_numpy()).sum(1) > min(1, len(distance) - 1)
+        distance = distance.loc[known, known]
+        tasks = map_table(bank, _as_text(task_table(bank)), distance)
+        sections += [_map(tasks, task), *_taxonomy(bank, distance), *_matrix(bank, tasks, distance)]
+        sections += _choice(bank)
+    counts = bank.counts()
+    return html_report(
+        "Tasks, their distances, and the choice of experts",
+        f"{counts['tasks']:,} tasks, {counts['experts']:,} experts and {counts['errors']:,} measured errors. Point "
+        "at a figure to read values, drag to enlarge, double-click to go back, click a legend to hide or show.",
+        sections,
+        f"Made on {time.strftime('%Y-%m-%d')} by t2v-core {__version__}. It holds all it needs, and sends nothing.",
+    )
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose words Plotly shows letter by letter; ids stay as they are."""
+    words = table.select_dtypes(exclude="number").columns.drop("id")
+    return table.assign(**{column: table[column].map(as_text) for column in words})
+
+
+def _map(tasks: pd.DataFrame, task: str | None) -> Section:
+    figure = task_map(tasks.assign(group=tasks["level 2"]), [task] if task else [])
+    words = (
+        "Each point is a task; near points ask the same of a network. Colours are branches of the taxonomy; stars are "
+        "uploads. Clusters can be trusted; gaps between far clusters and their sizes mean nothing (t-SNE)."
+    )
+    return Section("Which tasks are alike", words, figure)
+
+
+def _taxonomy(bank: Bank, distance: pd.DataFrame) -> list[Section]:
+    records = {t.id: t for t in bank.tasks()}
+    placed = [i for i in distance.index if own_paths(records[i])]
+    kinds = kinds_with_a_place(sorted({records[i].kind for i in placed}))
+    found = {METRICS["symmetric"]: distance}
+    domain = task_distances(bank, "domain")
+    if domain.index.isin(placed).any():
+        found[METRICS["domain"]] = domain
+    ids = [i for i in placed if records[i].kind in kinds and all(i in d.index for d in found.values())]
+    if len(ids) < LEAST:
+        return []
+    taxonomic = taxonomic_distance([own_paths(records[i]) for i in ids])
+    curves, words = {}, []
+    for name, matrix in found.items():
+        part = matrix.loc[ids, ids]
+        curves[name] = neighbour_curve(part.to_numpy(), taxonomic)
+        rank = agreement(part, taxonomic)
+        words.append(f"{name} {rank.rho:+.2f} (95 %: {rank.low:+.2f} to {rank.high:+.2f})")
+    text = (
+        f"For each of {len(ids)} tasks with one place in the taxonomy, the k nearest tasks are looked up there and "
+        "averaged; the lower a curve, the more its near tasks are related. Bands: 95 % over tasks; where they overlap, "
+        f"do not call one better. Rank correlation with the taxonomy: {'; '.join(words)}."
+    )
+    return [Section("Does distance follow the taxonomy?", text, neighbour_curves(curves))]
+
+
+def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame) -> list[Section]:
+    if not LEAST <= len(distance) <= MOST_TASKS:
+        return []
+    clustering = kept_clustering(bank, distance)
+    rows = tasks.loc[distance.index]
+    figure = similarity_matrix(
+        distance,
+        clustering.leaves,
+        rows["name"].tolist(),
+        rows["level 2"].tolist(),
+        brackets=clustering.lines(),
+        clusters=clustering.cut(clusters=min(CLUSTERS, len(distance))),
+    )
+    words = (
+        "Every cell is the distance between two tasks; dark is near. The tree above shows at which distance clusters "
+        "join, the bars show branches of the taxonomy. A cluster always comes out: trust those whose white frame is "
+        "dark inside and pale around."
+    )
+    return [Section("What clusters are there?", words, figure)]
+
+
+def _choice(bank: Bank) -> list[Section]:
+    audits = audit_bank(bank, from_bank(bank))
+    if ALL not in audits:
+        return []
+    table = audit_table(audits).dropna(subset=["mean"])
+    shown = table[table["kind"] == ALL]
+    columns = {"rule": "rule", "tasks": "tasks", "optimum": "best error, %", "mean": "loses, %"}
+    columns |= {"low": "from", "high": "to", "verdict": "in words"}
+    words = (
+        "For each target task, the error of the expert that a rule picks, compared with the best expert there is: 0 % "
+        "means that the best was picked, 70 % that the error is 1.7 times as large. Bars: 95 % interval over tasks. "
+        "The table takes all targets together."
+    )
+    judged = Section(
+        "How good is the choice of an expert?",
+        words,
+        audit_chart(table, KIND_TITLES),
+        shown[list(columns)].rename(columns=columns),
+    )
+    return [judged, _violins(audits[ALL])]
+
+
+def _violins(found: Audit) -> Section:
+    meta, order = found.meta, in_order(found.meta)
+    rules = [rule for rule in ("generic", *VIOLINS) if rule in found.judged]
+    rows = task_marks(found, rules).iloc[order]
+    marks = {BEST: (rows["best_error"].to_numpy(), rows["best_expert"].map(as_text).tolist())}
+    marks |= {rule: (rows[f"{rule}_error"].to_numpy(), rows[f"{rule}_expert"].map(as_text).tolist()) for rule in rules}
+    figure = violins(
+        rows["task"].tolist(),
+        rows["name"].map(as_text).tolist(),
+        meta.candidate_errors[order],
+        [as_text(name) for name in meta.expert_names],
+        marks,
+    )
+    words = (
+        "Each column is a task with the errors of all experts on it; from left to right tasks ask more of a network. "
+        "The ring is the best expert there is: a rule whose mark lies in the ring has found it. No expert is held "
+        "against images it was trained on."
+    )
+    return Section("Errors of all experts, task by task", words, figure)

@@ -1,0 +1,84 @@
+"""A report as one HTML file: plotly.js is in it once, it opens offline, and it may not ask anyone for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+import plotly.graph_objects as go
+
+STYLE = """
+:root {color-scheme: light;}
+body {font: 16px/1.55 system-ui, sans-serif; color: #202124; background: #fff; max-width: 1200px; margin: 0 auto;
+  padding: 2rem 1.2rem 4rem;}
+h1 {margin-bottom: .2rem;}
+h2 {margin: 2.6rem 0 .3rem;}
+p {max-width: 75ch; margin: .4rem 0;}
+.wide {overflow-x: auto;}
+table {border-collapse: collapse; font-size: 14px; margin: .8rem 0;}
+th, td {border-bottom: 1px solid #dadce0; padding: .3rem .7rem; text-align: left; vertical-align: top; max-width: 36rem;
+  font-variant-numeric: tabular-nums;}
+footer {margin-top: 3rem; color: #5f6368; font-size: 14px;}
+"""
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+"""The browser itself refuses every request to anywhere."""
+
+CONFIG = {"displaylogo": False, "responsive": True, "toImageButtonOptions": {"format": "svg"}}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report.
+
+    Attributes:
+        title: its heading.
+        words: what is seen and how far to trust it; plain text, as the title.
+        figure: names in it are already as Plotly takes them (see ``theme.as_text``).
+        table: cells and headings are plain text or numbers.
+    """
+
+    title: str
+    words: str
+    figure: go.Figure | None = None
+    table: pd.DataFrame | None = None
+
+
+def html_report(title: str, words: str, sections: Sequence[Section], footer: str) -> str:
+    """The whole file.
+
+    Args:
+        title, words: what the report is; plain text.
+        sections: from top to bottom.
+        footer: where it comes from; plain text.
+    """
+    # Loaded here: 5 MB that only a report needs.
+    from plotly.offline import get_plotlyjs
+
+    parts = [
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>",
+        f"<h1>{escape(title)}</h1>\n<p>{escape(words)}</p>",
+        *(_section(section, number) for number, section in enumerate(sections)),
+        f"<footer>{escape(footer)}</footer>\n</body>\n</html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def _section(section: Section, number: int) -> str:
+    parts = [f"<section>\n<h2>{escape(section.title)}</h2>"]
+    if section.figure is not None:
+        parts.append(
+            section.figure.to_html(
+                full_html=False, include_plotlyjs=False, include_mathjax=False, config=CONFIG, div_id=f"figure-{number}"
+            )
+        )
+    parts.append(f"<p>{escape(section.words)}</p>")
+    if section.table is not None:
+        table = section.table.to_html(index=False, escape=True, border=0, float_format="{:.4g}".format, na_rep="–")
+        parts.append(f'<div class="wide">{table}</div>')
+    return "\n".join([*parts, "</section>"])

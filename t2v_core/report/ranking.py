@@ -1,0 +1,75 @@
+"""What a report shows of one task: which expert to start from, and how certain that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import TASK2VEC
+from t2v_core.errors import InputError
+from t2v_core.figures.choice import fitted_chart, ranking_chart
+from t2v_core.figures.theme import as_text
+from t2v_core.report.html import Section
+from t2v_core.selection.meta_task import GENERIC, candidates
+from t2v_core.selection.ranking import certainty, rank_experts
+
+SHOWN = 12
+
+
+def ranking_sections(
+    name: str, ranking: Sequence[dict[str, Any]], certain: str, familiar: str = "", generic: dict | None = None
+) -> list[Section]:
+    """The sections of one task.
+
+    Args:
+        name: of the task.
+        ranking: rows ``rank, name, distance, spread, p_first, p_top3`` and, where heads were fitted, ``fitted``.
+        certain, familiar: how certain the first place is, and whether anything in the bank resembles the task.
+        generic: the generic expert's ``fitted`` part.
+    """
+    shown = [row | {"name": as_text(row["name"])} for row in ranking]
+    columns = {"rank": "rank", "name": "expert", "distance": "distance", "spread": "± (1 s.d.)"}
+    columns |= {"p_first": "comes first, share", "p_top3": "among the first three, share"}
+    words = (
+        f"Start from {ranking[0]['name']}. {certain} {familiar} Smaller distance is better; bars: two standard "
+        "deviations, from other images of the same tasks. No expert was run for this."
+    )
+    table = pd.DataFrame(ranking)[list(columns)].rename(columns=columns).head(SHOWN)
+    sections = [Section(f"Experts for {name}", words, ranking_chart(shown[:SHOWN]), table)]
+    if any(row.get("fitted") for row in ranking):
+        words = "Accuracy of a head fitted on each expert, on images it was not fitted on; bars: 95 % interval."
+        sections.append(Section("Measured on your images", words, fitted_chart(shown, generic)))
+    return sections
+
+
+def rank_in_bank(bank: Bank, task: str) -> list[Section]:
+    """The sections of a task that is in the bank, ranked anew by the asymmetric distance.
+
+    Args:
+        bank: the bank.
+        task: its id.
+
+    Raises:
+        InputError: there is no such task, or no expert can be ranked for it.
+    """
+    records = {t.id: t for t in bank.tasks()}
+    info = next(iter(bank.probes().values()), None)
+    if task not in records or info is None:
+        raise InputError(f"there is no task {task!r} in the bank; `bank list` and the page “Bank” show the ids")
+    experts = [e for e in bank.experts() if e.id != GENERIC and e.task_id in records]
+    own = list(dict.fromkeys(e.task_id or "" for e in experts))
+    # The task comes first: its row says who has seen none of its images.
+    rows = [records[task], *(records[i] for i in own if i != task)]
+    allowed = candidates(bank, rows, experts)[0] if experts else []
+    found = bank.embeddings(TASK2VEC, info.weights_hash, [task, *own])
+    if task not in found:
+        raise InputError(f"task {task!r} has no Task2Vec embedding by the probe {info.id!r}; embed it again")
+    sources = {e.id: found[e.task_id] for e, may in zip(experts, allowed, strict=True) if may and e.task_id in found}
+    ranked = rank_experts(found[task], sources, info)
+    names = {e.id: e.name for e in experts}
+    ranking = [asdict(r) | {"rank": place, "name": names[r.expert_id]} for place, r in enumerate(ranked, start=1)]
+    return ranking_sections(records[task].name, ranking, certainty(ranked))

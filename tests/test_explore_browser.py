@@ -1,0 +1,67 @@
+"""Compare and the report in a real browser: a link restores the view, and the report opens with no server."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from t2v_core.report.bank import bank_report
+from t2v_core.report.ranking import rank_in_bank
+from tests.browser import chromium, dashboard, find_chromium, settled
+
+pytestmark = pytest.mark.browser
+
+if find_chromium() is None and os.environ.get("CI") != "true":
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+DRAWN = "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.querySelectorAll('.xy, .xy2').length)"
+
+
+def test_the_report_opens_offline_and_asks_for_nothing(judged_bank, tmp_path):
+    bank, file = judged_bank, tmp_path / "report.html"
+    file.write_text(bank_report(bank, rank_in_bank(bank, "digits"), "digits"), encoding="utf-8")
+    asked, problems = [], []
+    with chromium() as page:
+        page.context.set_offline(True)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(file.as_uri())
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 6")
+        drawn = page.evaluate(DRAWN)
+        page.locator(".js-plotly-plot .nsewdrag").first.hover()
+        page.wait_for_timeout(500)
+    assert asked == [file.as_uri()]
+    assert problems == []
+    assert len(drawn) == 6
+    assert all(drawn)
+
+
+def test_the_report_can_be_taken_from_home(bank_path, tmp_path):
+    with dashboard(bank_path, tmp_path / "log") as address, chromium() as page:
+        page.goto(address)
+        settled(page)
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Report as one HTML file").click()
+        waiting.value.save_as(tmp_path / "report.html")
+    assert "<h2>Which tasks are alike</h2>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_pairs_are_compared_by_a_click_and_the_link_restores_them(bank_path, tmp_path):
+    with dashboard(bank_path, tmp_path / "log") as address, chromium(820) as page:
+        page.goto(f"{address}/Compare")
+        settled(page)
+        page.get_by_role("button", name="Nearest:").click()
+        page.get_by_role("radio", name="Layers and filters").click()
+        page.get_by_role("heading", name="Filters").wait_for()
+        settled(page)
+        said = page.get_by_text("Distance between").inner_text()
+        link = page.url
+        assert link.count("task=") == 2
+        page.goto("about:blank")
+        page.goto(link)
+        settled(page)
+        assert page.get_by_text("Distance between").inner_text() == said
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 1
+        assert page.get_by_test_id("stException").count() == 0
