@@ -12,7 +12,7 @@ from pages.common.selection import TOOLBAR, kind_title
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import TASK2VEC
-from t2v_core.figures.methods import by_kind, loss_against_cost, networks_curve, value_histograms
+from t2v_core.figures.methods import by_kind, losses, networks_curve, value_histograms
 from t2v_core.selection.audit import ALL, Audit, audit_table
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.by_task import task_table
@@ -85,23 +85,23 @@ def show_table(found: Compared) -> None:
     kind = st.segmented_control(
         "Targets",
         [k for k in found.audits if k != ALL] + [ALL],
-        default=next(iter(found.audits)),
+        default="mixed" if "mixed" in found.audits else ALL,
         required=True,
         format_func=kind_title,
         key="methods_kind",
         bind="query-params",
     )
     st.plotly_chart(
-        loss_against_cost(found.table, kind),
-        key="cost",
+        losses(found.table, kind),
+        key="losses",
         config=TOOLBAR,
-        alt="Loss of every method against its cost",
+        alt="Loss of every method, with what it needs and costs",
     )
     tasks = len(found.audits[kind].meta.tasks)
     st.caption(
-        f"Low and left is good. Over {tasks} targets; lines: 95 % intervals over them. Where intervals overlap, do not "
-        "call one method better. A few networks of one size on small photographs: the order may differ elsewhere, and "
-        "of methods that cost a pass of every expert the cost grows with the number of experts."
+        f"Left is good; beside a name stand its processor seconds for one target and one expert. Over {tasks} targets; "
+        "lines: 95 % intervals over them. Where intervals overlap, do not call one method better. All this is on small "
+        "photographs with small networks: the order may differ elsewhere."
     )
     st.dataframe(
         _shown(found),
@@ -141,7 +141,7 @@ def show_table(found: Compared) -> None:
 
 def _shown(found: Compared) -> pd.DataFrame:
     """The table as people read it: means beside their intervals."""
-    table = found.table.sort_values([k for k in found.audits if k != ALL][:1], kind="stable")
+    table = found.table.sort_values(ALL, kind="stable")
     shown = pd.DataFrame({"method": table.index, "needs": table["needs"], "seconds": table["seconds"]})
     shown["once"] = table["once"]
     for kind in found.audits:

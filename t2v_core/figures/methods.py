@@ -1,4 +1,4 @@
-"""Pictures of methods side by side: what they lose against what they cost, initialisations, networks, values."""
+"""Pictures of methods side by side: what they lose and cost, initialisations, networks, values of embeddings."""
 
 from __future__ import annotations
 
@@ -10,70 +10,62 @@ import plotly.graph_objects as go
 
 from t2v_core.figures.theme import ACCENT, GRID, OTHER_COLOUR, PALETTE, TEMPLATE
 
+LINE = "#5F6368"
+
 NEEDS_COLOURS = {
+    "nothing": OTHER_COLOUR,
     "images": PALETTE[2],
     "images, labels": PALETTE[0],
     "images, every expert": PALETTE[4],
     "images, labels, every expert": PALETTE[3],
+    "not measured": LINE,
 }
 """What a rule has to be given of a target, as a colour."""
 
-LINE = "#5F6368"
+ROW = 25
 
 
-FREE = ("chance", "generic", "static")
-"""Rules that cost nothing."""
-
-
-def loss_against_cost(table: pd.DataFrame, kind: str) -> go.Figure:
-    """What every method loses on one kind of target, against its seconds for one task and expert.
+def losses(table: pd.DataFrame, kind: str) -> go.Figure:
+    """What every rule loses on one kind of target, the best on top; its cost stands beside its name.
 
     Args:
         table: of ``comparison.method_table``.
-        kind: of target.
+        kind: of target; rules that say nothing of it are left out.
 
     Returns:
-        A figure with one trace for all rules that need the same; rules that cost nothing are lines across.
+        A figure with one trace for all rules that need the same of a target.
     """
+    table = table[table[kind].notna()].sort_values(kind, ascending=False, kind="stable")
+    names = pd.Series([f"{rule}{_cost(s)}" for rule, s in table["seconds"].items()], index=table.index, dtype=object)
     figure = go.Figure()
-    points = table[table["seconds"] > 0]
     for needs, colour in NEEDS_COLOURS.items():
-        part = points[points["needs"] == needs]
+        part = table[table["needs"] == needs]
         if part.empty:
             continue
         low, high = part[f"{kind}_low"], part[f"{kind}_high"]
         figure.add_trace(
             go.Scatter(
-                x=part["seconds"],
-                y=part[kind],
+                x=part[kind],
+                y=names[part.index],
                 name=needs,
-                mode="markers+text",
-                text=part.index,
-                textposition=_sides(points, part, kind),
-                textfont={"size": 12},
-                marker={"size": 11, "color": colour},
-                error_y={"array": high - part[kind], "arrayminus": part[kind] - low, "thickness": 1, "width": 0},
+                mode="markers",
+                marker={"size": 10, "color": colour},
+                error_x={"array": high - part[kind], "arrayminus": part[kind] - low, "thickness": 1.5, "width": 0},
                 customdata=np.column_stack([low, high]),
-                hovertemplate="<b>%{text}</b><br>loses %{y:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>"
-                "%{x:.2g} s for one task and expert<extra></extra>",
+                text=part.index,
+                hovertemplate="<b>%{text}</b><br>loses %{x:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}]"
+                "<extra></extra>",
+                cliponaxis=False,
             )
         )
-    for rule in FREE:
-        if rule in table.index and np.isfinite(table.loc[rule, kind]):
-            figure.add_hline(
-                y=table.loc[rule, kind],
-                line={"color": OTHER_COLOUR, "dash": "dot"},
-                annotation={"text": rule, "font": {"size": 12}, "xanchor": "left"},
-                annotation_position="top left",
-            )
     figure.update_layout(
         template=TEMPLATE,
-        height=460,
+        height=110 + ROW * len(table),
         margin={"t": 60},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.03, "x": 0, "title": "needs"},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0, "title": "needs"},
     )
-    figure.update_xaxes(type="log", title="processor seconds for one task and one expert", dtick=1)
-    figure.update_yaxes(title="loses, % above the best error", rangemode="tozero")
+    figure.update_xaxes(title="loses, % above the best error", rangemode="tozero")
+    figure.update_yaxes(categoryorder="array", categoryarray=names.tolist(), showgrid=True)
     return figure
 
 
@@ -182,7 +174,6 @@ def value_histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float
     return figure
 
 
-def _sides(points: pd.DataFrame, part: pd.DataFrame, kind: str) -> list[str]:
-    """Names left and right of their points in turn, by height, so that neighbours do not cover each other."""
-    order = points[kind].rank(method="first").loc[part.index]
-    return ["middle right" if int(place) % 2 else "middle left" for place in order.fillna(0)]
+def _cost(seconds: float) -> str:
+    """Seconds to two digits, after a name; nothing where they are none or unknown."""
+    return f" · {seconds:.2g} s" if seconds > 0 else ""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from t2v_core.figures.methods import by_kind, loss_against_cost, networks_curve, value_histograms
+from t2v_core.figures.methods import by_kind, losses, networks_curve, value_histograms
 
 
 @pytest.fixture
@@ -21,15 +21,26 @@ def table() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["needs", "seconds", "twin", "twin_low", "twin_high"])
 
 
-def test_loss_against_cost(table):
-    figure = loss_against_cost(table, "twin")
-    drawn = {name: (x, y) for trace in figure.data for name, x, y in zip(trace.text, trace.x, trace.y, strict=True)}
-    assert drawn == {"oracle": (2.0, 0.0), "pseudotask": (0.1, 12.0), "tangent": (0.2, 20.0)}
+def test_losses_stand_at_their_rules_the_best_on_top(table):
+    figure = losses(table, "twin")
+    drawn = {name: x for trace in figure.data for name, x in zip(trace.text, trace.x, strict=True)}
+    assert drawn == table["twin"].to_dict()
+    assert list(figure.layout.yaxis.categoryarray) == [
+        "chance",
+        "tangent · 0.2 s",
+        "pseudotask · 0.1 s",
+        "domain",
+        "oracle · 2 s",
+    ]
     kernel = next(trace for trace in figure.data if "tangent" in trace.text)
     assert kernel.name == "images, labels"
-    assert kernel.error_y.array[0] == 11
-    assert kernel.error_y.arrayminus[0] == 9
-    assert [line.y0 for line in figure.layout.shapes] == [90]  # chance, which costs nothing
+    assert kernel.error_x.array[0] == 11
+    assert kernel.error_x.arrayminus[0] == 9
+
+
+def test_a_rule_without_a_loss_is_left_out(table):
+    table.loc["domain", "twin"] = np.nan
+    assert sum(len(trace.x) for trace in losses(table, "twin").data) == len(table) - 1
 
 
 def test_kinds_side_by_side():
@@ -57,5 +68,5 @@ def test_values_stand_in_the_middle_of_their_bins():
 
 
 def test_nothing_to_draw_is_no_error(table):
-    assert len(loss_against_cost(table[:0], "twin").data) == 0
+    assert len(losses(table[:0], "twin").data) == 0
     assert len(value_histograms([0, 1], {}).data) == 0
