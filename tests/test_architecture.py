@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "experts": {"probe", "task", "bank.records"},
     "selection": {"space", "embedding", "probe.record", "bank"},
     "transferability": set(),
-    "measuring": {"bank", "embedding", "experts", "pipeline", "probe", "selection", "space", "task", "transferability"},
+    "measuring": {"bank", "embedding", "experts", "pipeline", "probe", "request", "selection", "space", "task"}
+    | {"transferability"},
     "figures": set(),
     "report": {"figures", "selection", "space", "embedding", "bank"},
     "jobs": {"bank", "pipeline", "recommendation", "filling", "new_experts", "experiments"},

@@ -69,7 +69,7 @@ CLASSIFY = (
     + '''def load_model() -> torch.nn.Module:
     """The expert with the head fitted on your images, ready for inference or further fine-tuning."""
     model = Expert(len(CONFIG["classes"]))
-    model.fc.load_state_dict(load_file(HERE / "head.safetensors"))
+    model.load_state_dict(model.state_dict() | load_file(HERE / "head.safetensors"))
     return model.eval()
 
 
