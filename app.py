@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.common.data import audit_table
 from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
+from pages.common.takeaway import download
 from t2v_core.figures.choice import KIND_TITLES, audit_chart
 from t2v_core.probe.weights import preferred
 from t2v_core.report.bank import bank_report
@@ -75,7 +76,7 @@ else:
             columns={"optimum": "best error %", "mean": "increase %", "low": "from %", "high": "to %"}
         )
         st.dataframe(shown.round(1), hide_index=True)
-        st.download_button("Download as CSV", table.to_csv(index=False), "audit.csv", "text/csv")
+        download("Download as CSV", table, "audit")
 
 st.download_button(
     "Report as one HTML file",

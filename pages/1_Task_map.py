@@ -8,7 +8,8 @@ import streamlit as st
 from pages.common.frame import BANK, EXPERT, SIMILARITY, open_page
 from pages.common.maps import COLOURS, MOST_CLUSTERED, Surroundings, clusters, map_table, surroundings
 from pages.common.selected import select, selected
-from pages.common.space import METRICS, available_metrics, distances, download, records, toolbar, tree_metric
+from pages.common.space import METRICS, available_metrics, distances, records, tree_metric
+from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.task_map import task_map
 from t2v_core.space.projection import PERPLEXITY

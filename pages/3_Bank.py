@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.common.data import audit_table, task_table
 from pages.common.frame import EXPERT, jobs, open_page, show_error
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import error_table, export_bank, import_bank
 from t2v_core.errors import InputError
@@ -28,7 +29,7 @@ def tasks_tab(bank: Bank) -> None:
     chosen = st.multiselect("Show", kinds, default=kinds, format_func=kind_words, key="bank_kinds")
     shown = table[table["kind"].isin(chosen)]
     st.dataframe(shown, hide_index=True, column_config={"norm": st.column_config.NumberColumn(format="%.3g")})
-    st.download_button("Download as CSV", shown.to_csv(index=False), "tasks.csv", "text/csv")
+    download("Download as CSV", shown, "tasks")
     served = [e.task_id for e in bank.experts()]  # these stay: an expert was trained on them
     uploads = table[(table["kind"] == UPLOAD) & ~table["id"].isin(served)].set_index("id")["name"].to_dict()
     if uploads:
@@ -68,7 +69,7 @@ def experts_tab(bank: Bank) -> None:
     )
     matrix = error_table(bank)
     st.write(f"The error matrix: test error in % of {matrix.shape[0]} tasks under {matrix.shape[1]} experts.")
-    st.download_button("Download the error matrix as CSV", matrix.to_csv(), "errors.csv", "text/csv")
+    download("Download the error matrix as CSV", matrix, "errors", index=True)
     with st.expander("How well each rule of choice does in this bank"):
         st.dataframe(audit_table(bank).round(1), hide_index=True)
 

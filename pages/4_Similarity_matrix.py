@@ -16,15 +16,14 @@ from pages.common.space import (
     METRICS,
     available_metrics,
     distances,
-    download,
     map_link,
     paths_of,
     records,
     shown_tasks,
-    toolbar,
     tree,
     tree_metric,
 )
+from pages.common.takeaway import download, toolbar
 from t2v_core.figures.similarity import LABELS_SHOWN, MOST_TASKS, similarity_matrix
 from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand, cophenetic_correlation
 from t2v_core.space.tables import kind_words

@@ -15,13 +15,12 @@ from pages.common.space import (
     METRICS,
     Placed,
     available_metrics,
-    download,
     held,
     paths_of,
     placed,
     records,
-    toolbar,
 )
+from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.taxonomy import distance_by_level, neighbour_curves

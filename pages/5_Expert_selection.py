@@ -10,7 +10,6 @@ import streamlit as st
 from pages.common.efficiency import show_efficiency
 from pages.common.frame import BANK, open_page, show_error
 from pages.common.selection import (
-    TOOLBAR,
     Study,
     Upload,
     bank_study,
@@ -23,6 +22,7 @@ from pages.common.selection import (
     tuned_alpha,
 )
 from pages.common.selection_tasks import show_matrix, show_tasks
+from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.regret import alpha_curve, regret_intervals
@@ -139,7 +139,9 @@ def show_rules(study: Study, kind: str, rules: list[str]) -> None:
     shown = [*(r for r in found.judged if r not in study.rules), *rules]
     table = audit_table(study.audits, over=("static", "chance"))
     own = table[table["kind"] == kind].set_index("rule", drop=False).loc[shown]
-    st.plotly_chart(regret_intervals(own), key="regret", config=TOOLBAR, alt="Loss of every rule with its interval")
+    st.plotly_chart(
+        regret_intervals(own), key="regret", config=toolbar("loss-by-rule"), alt="Loss of every rule with its interval"
+    )
     st.markdown("\n".join(f"- **{rule}**: {found.judged[rule].verdict}" for rule in [*rules, "static"]))
     notes = [*study.notes, *found.notes]
     if found.offset:
@@ -150,7 +152,7 @@ def show_rules(study: Study, kind: str, rules: list[str]) -> None:
     if numbers.open:
         with numbers:
             st.dataframe(shown_numbers(table if kind == ALL else own), hide_index=True, column_config=COLUMNS)
-            st.download_button("Download as CSV", table.to_csv(index=False), "audit.csv", "text/csv", on_click="ignore")
+            download("Download as CSV", table, "audit")
             st.markdown("\n".join(f"- **{j.name}**: {j.title}" for j in found.judged.values()))
     if study.tuned:
         alpha = st.expander(
@@ -168,8 +170,10 @@ def show_alpha(tuned: TunedAlpha) -> None:
         f"{tuned.alpha:g} would be best. With alpha chosen for every task on all *other* tasks, the loss would be "
         f"{tuned.mean:.1f} % [{tuned.low:.1f}, {tuned.high:.1f}]: that is what tuning is worth."
     )
-    st.plotly_chart(alpha_curve(tuned.table, ALPHA), key="alpha", config=TOOLBAR, alt="Loss against alpha")
-    st.download_button("Download as CSV", tuned.table.to_csv(index=False), "alpha.csv", "text/csv", on_click="ignore")
+    st.plotly_chart(
+        alpha_curve(tuned.table, ALPHA), key="alpha", config=toolbar("loss-by-alpha"), alt="Loss against alpha"
+    )
+    download("Download as CSV", tuned.table, "alpha")
 
 
 def shown_numbers(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,8 @@ from pages.common.compare import (
     plain,
 )
 from pages.common.frame import EXPERT
-from pages.common.space import distances, download, map_link, records, toolbar
+from pages.common.space import distances, map_link, records
+from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.compare import errors_side_by_side, filter_scatter, layer_contributions, pair_distances
 from t2v_core.selection.meta_task import GENERIC

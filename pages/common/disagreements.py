@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.space import METRICS, Held, Placed, download, held, map_link, records
+from pages.common.space import METRICS, Held, Placed, held, map_link, records
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 
 NEAREST = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.selection import TOOLBAR
+from pages.common.takeaway import toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.efficiency import efficiency_curves
 from t2v_core.selection.trials import BEST, GENERIC_ROLE, PICKED, efficiency_table, summary
@@ -51,7 +51,10 @@ def show_efficiency(bank: Bank) -> None:
         st.code(COMMAND, language="bash")
         return
     st.plotly_chart(
-        efficiency_curves(rows), key="efficiency", config=TOOLBAR, alt="Error against the number of training images"
+        efficiency_curves(rows),
+        key="efficiency",
+        config=toolbar("data-efficiency"),
+        alt="Error against the number of training images",
     )
     who = shown.drop_duplicates(["task", "role"]).pivot(index="task_name", columns="role", values="expert_name")
     st.markdown("\n".join(f"- {line}" for line in [*in_words(rows), coincidence(who)]))

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common.selection import TOOLBAR, kind_title
+from pages.common.selection import kind_title
+from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import TASK2VEC
@@ -94,7 +95,7 @@ def show_table(found: Compared) -> None:
     st.plotly_chart(
         losses(found.table, kind),
         key="losses",
-        config=TOOLBAR,
+        config=toolbar("losses"),
         alt="Loss of every method, with what it needs and costs",
     )
     tasks = len(found.audits[kind].meta.tasks)
@@ -187,7 +188,7 @@ def show_picks(found: Compared) -> None:
         f"Expert and its test error in %; {BEST} where no other expert does better. Single picks say little: near the "
         "optimum several experts often differ by less than what the number of test images can tell."
     )
-    st.download_button("Download as CSV", shown.to_csv(index=False), "picks.csv", "text/csv", on_click="ignore")
+    download("Download as CSV", shown, "picks")
 
 
 def _picked(experts: pd.Series, errors: pd.Series, best: pd.Series) -> list[str]:
@@ -206,7 +207,7 @@ def show_starts(found: Compared) -> None:
     table = audit_table(found.audits)
     rows = {title: table[table["rule"] == rule] for rule, title in STARTS.items() if rule in set(table["rule"])}
     st.subheader("How much depends on what the networks have learned")
-    st.plotly_chart(by_kind(rows, kinds), key="starts", config=TOOLBAR, alt="Loss by initialisation")
+    st.plotly_chart(by_kind(rows, kinds), key="starts", config=toolbar("initialisations"), alt="Loss by initialisation")
     st.caption(
         "Task2Vec leans on what its probe has learned; the kernel asks only untrained networks, many of them. Lines: "
         "95 % intervals over targets. One seed of the untrained probe and one of the networks were measured, so the "
@@ -219,7 +220,12 @@ def show_starts(found: Compared) -> None:
     curve = networks_table(twins, record)
     st.subheader("Many networks, or many batches of few")
     lines = {STARTS[r]: found.table.loc[r, "twin"] for r in ("task2vec-random", "chance") if r in found.table.index}
-    st.plotly_chart(networks_curve(curve, lines), key="networks", config=TOOLBAR, alt="Loss by number of networks")
+    st.plotly_chart(
+        networks_curve(curve, lines),
+        key="networks",
+        config=toolbar("networks-and-batches"),
+        alt="Loss by number of networks",
+    )
     st.caption(
         f"The kernel on the {len(record.facts['targets'])} targets that have a twin, always {record.facts['budget']} "
         "gradients a task: from one network with many batches to many networks with one each. Other random networks "
@@ -235,7 +241,12 @@ def show_values(found: Compared) -> None:
     """How the values of embeddings are spread (WLF Fig. 8)."""
     shares = {"Task2Vec, pre-trained probe": found.pretrained} if found.pretrained else {}
     shares |= {title: found.records[name].facts["histogram"] for name, title in VALUES.items() if name in found.records}
-    st.plotly_chart(value_histograms(EDGES, shares), key="values", config=TOOLBAR, alt="Values of the embeddings")
+    st.plotly_chart(
+        value_histograms(EDGES, shares),
+        key="values",
+        config=toolbar("embedding-values"),
+        alt="Values of the embeddings",
+    )
     st.caption(
         "Each value is divided by the mean of its embedding. A long tail on the right means that a few filters hold "
         "most of the embedding and decide its distances; a high narrow peak means that all have a say."

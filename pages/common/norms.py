@@ -7,7 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.selected import selected
-from pages.common.space import download, norm_table, toolbar
+from pages.common.space import norm_table
+from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.norms import norm_against_error, norm_against_images
 from t2v_core.space.correlation import RankCorrelation, rank_correlation

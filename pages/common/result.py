@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.maps import map_table, place_task
-from pages.common.space import toolbar
+from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import copy_tasks
 from t2v_core.embedding.record import TASK2VEC
@@ -77,7 +77,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     with st.expander(f"All {len(ranking)} experts as a table"):
         table = _table(ranking)
         st.dataframe(table, hide_index=True)
-        st.download_button("Download as CSV", table.to_csv(index=False), "ranking.csv", "text/csv")
+        download("Download as CSV", table, "ranking")
 
 
 def _track_record(result: dict) -> str:

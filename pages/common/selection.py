@@ -33,9 +33,6 @@ KIND_TITLES = {
     "attribute without expert": "New labels, no expert for them",
 }
 
-TOOLBAR = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
-"""The camera in a figure's own bar gives an SVG, which scales."""
-
 Upload = tuple[str, bytes]
 """Name and content of a file."""
 

@@ -8,7 +8,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.common.selected import chosen_task, select
-from pages.common.selection import TOOLBAR, Study, kind_title
+from pages.common.selection import Study, kind_title
+from pages.common.takeaway import download, toolbar
 from t2v_core.figures.candidates import candidates
 from t2v_core.figures.error_matrix import error_matrix
 from t2v_core.figures.violins import BEST, violins
@@ -58,7 +59,7 @@ def show_tasks(study: Study, kind: str, rules: list[str]) -> None:
         key="violins",
         on_select=_take_click,
         selection_mode="points",
-        config=TOOLBAR,
+        config=toolbar("violins"),
         alt="Errors of all experts on every task, with the picks of the rules",
     )
     st.caption("Click a mark to see its task below. Drag sideways to enlarge a part; double-click to go back.")
@@ -69,7 +70,7 @@ def show_tasks(study: Study, kind: str, rules: list[str]) -> None:
             digits = {c: ONE_DIGIT for c in rows if c.endswith(("_error", "_increase"))}
             norm = {"norm": st.column_config.NumberColumn(format="%.3g")}
             st.dataframe(rows, hide_index=True, column_config=digits | norm)
-            st.download_button("Download as CSV", rows.to_csv(index=False), "tasks.csv", "text/csv", on_click="ignore")
+            download("Download as CSV", rows, "tasks")
     _one_task(study, kind, shown, order)
 
 
@@ -128,7 +129,9 @@ def _one_task(study: Study, kind: str, rules: list[str], order: NDArray[np.intp]
         by = st.segmented_control("Distance by", scored, default=scored[-1], required=True, key="near_by")
         generic = None if meta.generic is None else float(meta.generic[task])
         figure = candidates(table, by, score_words(by), marks, generic)
-        st.plotly_chart(figure, key="near", config=TOOLBAR, alt="Error of every candidate against its distance")
+        st.plotly_chart(
+            figure, key="near", config=toolbar("candidates"), alt="Error of every candidate against its distance"
+        )
         st.caption("Each point is an expert. Where the rule is right, the left ones are low. Right: the errors alone.")
     listing = st.expander(f"Its {len(table)} candidates as a table", key="candidates_open", on_change="rerun")
     if listing.open:
@@ -180,9 +183,9 @@ def show_matrix(study: Study, kind: str, rules: list[str]) -> None:
         "error, %" if colour == COLOURS[1] else score_words(rule),
         selected=ids.index(chosen) if chosen else None,
     )
-    st.plotly_chart(figure, key="matrix", config=TOOLBAR, alt="Errors of all experts on all tasks")
+    st.plotly_chart(figure, key="matrix", config=toolbar("error-matrix"), alt="Errors of all experts on all tasks")
     matrix = pd.DataFrame(meta.errors, index=meta.task_names, columns=meta.expert_names)
-    st.download_button("Download the errors as CSV", matrix.to_csv(), "errors.csv", "text/csv", on_click="ignore")
+    download("Download the errors as CSV", matrix, "errors", index=True)
 
 
 def _columns(errors: NDArray) -> NDArray[np.intp]:

@@ -34,20 +34,6 @@ LINKED = 300
 """More ids do not fit into an address."""
 
 
-def toolbar(name: str, zoom: bool = False) -> dict:
-    """Plotly's toolbar, which saves the picture as ``name.svg``."""
-    return {
-        "displaylogo": False,
-        "scrollZoom": zoom,
-        "toImageButtonOptions": {"format": "svg", "filename": name},
-    }
-
-
-def download(label: str, table: pd.DataFrame, name: str, index: bool = False) -> None:
-    """A button that gives a table as CSV."""
-    st.download_button(label, table.to_csv(index=index), f"{name}.csv", "text/csv", on_click="ignore")
-
-
 def map_link(tasks: Sequence[str], label: str) -> None:
     """A link to some tasks on the Task map; the last is the one it opens where it can show one only."""
     chosen = list(tasks) if len(tasks) <= LINKED else [tasks[-1]]
