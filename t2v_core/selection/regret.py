@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import comb
-from scipy.stats import weightedtau
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -142,5 +141,22 @@ def weighted_tau(errors: FloatArray, scores: FloatArray) -> FloatArray:
         known = np.isfinite(row)
         x, y = row[known], errors[t, known]
         if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0:
-            found[t] = weightedtau(-x, -y).statistic
+            found[t] = _tau(-x, -y)
     return found
+
+
+def _tau(x: FloatArray, y: FloatArray) -> float:
+    """Weighted Kendall tau (Vigna 2015) of two lists ``[n]``, what is largest weighing most.
+
+    A pair counts sign(x_i - x_j) sign(y_i - y_j) (1 / (1 + r_i) + 1 / (1 + r_j)), r the rank from the top; the result
+    is the mean of ranking by x and by y, each breaking its ties by the other. ``scipy.stats.weightedtau`` gives the
+    same and spends most of its time on checking arguments.
+    """
+    signs = [np.sign(v[:, None] - v[None, :]) for v in (x, y)]
+    together, alone = (signs[0] * signs[1]).sum(1), [np.abs(s).sum(1) for s in signs]
+    taus = []
+    for first, second in ((x, y), (y, x)):
+        weight = np.empty(len(x))
+        weight[np.lexsort((second, first))[::-1]] = 1 / np.arange(1, len(x) + 1)
+        taus.append(weight @ together / np.sqrt((weight @ alone[0]) * (weight @ alone[1])))
+    return float(np.mean(taus))

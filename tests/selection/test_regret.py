@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import weightedtau
 
 from t2v_core.selection.published import published
 from t2v_core.selection.regret import (
@@ -87,6 +88,14 @@ def test_the_hit_rate_is_that_of_all_orders_of_the_tied(errors, k, seed):
         orders = [o for o in permutations(range(5)) if (np.diff(scores[row][list(o)]) >= 0).all()]
         best = set(np.flatnonzero(errors[row] == errors[row].min()))
         assert hit == pytest.approx(np.mean([bool(best & set(o[:k])) for o in orders]))
+
+
+@given(small, small)
+def test_weighted_tau_is_scipys_ties_and_all(errors, scores):
+    found = weighted_tau(errors, scores)
+    for t in range(len(errors)):
+        if np.ptp(errors[t]) > 0 and np.ptp(scores[t]) > 0:
+            assert found[t] == pytest.approx(weightedtau(-scores[t], -errors[t]).statistic, abs=1e-12)
 
 
 def test_weighted_tau_by_hand():
