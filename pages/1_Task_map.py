@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.frame import BANK, EXPERT, SIMILARITY, open_page
+from pages.common.frame import BANK, COMPARE, EXPERT, SIMILARITY, open_page
 from pages.common.maps import COLOURS, MOST_CLUSTERED, Surroundings, clusters, map_table, surroundings
-from pages.common.selected import select, selected
+from pages.common.selected import LINKED, select, selected
 from pages.common.space import METRICS, available_metrics, distances, records, tree_metric
 from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
@@ -222,7 +222,9 @@ def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
     with st.container(horizontal=True):
         download("Download as CSV", rows.drop(columns="id").rename_axis("task"), "tasks", index=True)
         if len(chosen) > 1:
-            st.page_link(SIMILARITY, label="Similarity matrix", icon=":material/grid_on:")
+            known = {"task": chosen} if len(chosen) <= LINKED else {}
+            st.page_link(COMPARE, label="Compare them", icon=":material/compare:", query_params=known)
+            st.page_link(SIMILARITY, label="See their matrix", icon=":material/grid_on:", query_params=known)
 
 
 def take_row(rows: pd.DataFrame) -> None:

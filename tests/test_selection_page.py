@@ -13,8 +13,8 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TrialEntry
 from t2v_core.selection.published import ERRORS
 from t2v_core.selection.trials import roles
+from tests.conftest import text
 from tests.selection.metas import make_bank
-from tests.test_pages import text
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED, OWN = "Published: iNat+CUB", "Your own tables"

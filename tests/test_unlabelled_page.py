@@ -12,9 +12,9 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.schema import job as table
 from t2v_core.bank.transfer import copy_tasks
 from t2v_core.jobs.store import DONE, JobStore
-from tests.conftest import zip_folder
+from tests.conftest import text, zip_folder
 from tests.jobs.test_jobs import wait_for
-from tests.test_pages import PAGES, open_page, text  # noqa: F401 - a fixture
+from tests.test_pages import PAGES
 from tests.unlabelled import write_flat
 
 EXPERT = "pages/2_Get_an_expert.py"
@@ -26,7 +26,7 @@ def flat(tmp_path, shapes) -> Path:
 
 
 @pytest.fixture
-def upload(open_page):  # noqa: F811
+def upload(open_page):
     """Open the page as if something had been uploaded."""
 
     def upload_(path: Path, bank: Path):
@@ -98,7 +98,7 @@ def test_a_bank_that_keeps_nothing_for_it_says_what_to_do(upload, bank_path, fla
 
 
 @pytest.mark.parametrize("case", ["unlabelled", "tangent"])
-def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_path, flat, shapes_folder, case):  # noqa: F811
+def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_path, flat, shapes_folder, case):
     path, more = (flat, {}) if case == "unlabelled" else (shapes_folder, {"selector": "tangent", "fit": "top"})
     job = finished(methods_path, path, **more)
     app = open_page(EXPERT, methods_path, job=job.id)
@@ -122,7 +122,7 @@ def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_pa
     assert "mine" in open_page("pages/3_Bank.py", methods_path).dataframe[0].value["name"].tolist()
 
 
-def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, shapes_folder):  # noqa: F811
+def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, shapes_folder):
     job = finished(methods_path, shapes_folder)
     store = JobStore(Bank(methods_path))
     result = {k: v for k, v in job.result.items() if k != "teacher"}
@@ -136,7 +136,7 @@ def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, sha
     assert "Start from:" in text(app)
 
 
-def test_a_bank_of_nothing_but_an_unlabelled_task(open_page, methods_path, flat, tmp_path, monkeypatch):  # noqa: F811
+def test_a_bank_of_nothing_but_an_unlabelled_task(open_page, methods_path, flat, tmp_path, monkeypatch):
     job = finished(methods_path, flat)
     monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
     alone = Bank(tmp_path / "alone")

@@ -23,12 +23,12 @@ SELECTION, METHODS = "pages/5_Expert_selection.py", "pages/6_Methods.py"
 COMPARE = "pages/5_Compare.py"
 PAGES = {
     START: ("Home", ":material/home:"),
+    EXPERT: ("Get an expert", ":material/model_training:"),
     MAP: ("Task map", ":material/scatter_plot:"),
     TAXONOMY: ("Taxonomy", ":material/account_tree:"),
     SIMILARITY: ("Similarity matrix", ":material/grid_on:"),
     COMPARE: ("Compare", ":material/compare:"),
     SELECTION: ("Expert selection", ":material/rule:"),
-    EXPERT: ("Get an expert", ":material/model_training:"),
     METHODS: ("Methods", ":material/science:"),
     BANK: ("Bank", ":material/database:"),
 }
