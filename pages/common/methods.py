@@ -8,17 +8,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common.selection import kind_title
+from pages.common.selection import bank_study, kind_title
 from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.methods import by_kind, losses, networks_curve, value_histograms
 from t2v_core.selection.audit import ALL, Audit, audit_table
-from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.by_task import task_table
 from t2v_core.selection.comparison import ORACLE, method_table, networks_table
-from t2v_core.selection.meta_task import from_bank
 from t2v_core.space.values import EDGES, value_histogram
 
 STARTS = {
@@ -70,7 +68,7 @@ def compared(bank: Bank) -> Compared | None:
 @st.cache_resource(show_spinner="Judging the methods \u2026", max_entries=4)
 def _compared(_bank: Bank, location: str, version: int) -> Compared | None:
     records = kept_methods(_bank)
-    audits = audit_bank(_bank, from_bank(_bank)) if records else {}
+    audits = bank_study(_bank).audits if records else {}
     if not audits:
         return None
     vectors = [e.vector for e in _bank.embeddings(TASK2VEC).values()]
@@ -209,9 +207,9 @@ def show_starts(found: Compared) -> None:
     st.subheader("How much depends on what the networks have learned")
     st.plotly_chart(by_kind(rows, kinds), key="starts", config=toolbar("initialisations"), alt="Loss by initialisation")
     st.caption(
-        "Task2Vec leans on what its probe has learned; the kernel asks only untrained networks, many of them. Lines: "
-        "95 % intervals over targets. One seed of the untrained probe and one of the networks were measured, so the "
-        "lines say nothing of what other seeds would give."
+        "The same method with a probe that has learned and with one that has not, beside the kernel, which asks many "
+        "networks that have learned nothing. Lines: 95 % intervals over targets. One seed of the untrained probe and "
+        "one of the networks were measured, so the lines say nothing of what other seeds would give."
     )
     _take(pd.concat(rows, names=["start"]).reset_index("start"), "starts")
     record, twins = found.records.get("networks-or-batches"), found.audits.get("twin")

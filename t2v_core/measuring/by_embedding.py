@@ -39,7 +39,7 @@ NETWORKS, BUDGET = (1, 2, 3, 6, 12), 12
 """Numbers of random networks compared, each with so many batches that there are ``BUDGET`` gradients a task."""
 
 EVERY = 8
-"""Of so many targets one is embedded anew where the bank has the embeddings and only the cost is asked."""
+"""Of so many tasks one is embedded anew where the bank has the embeddings and only the cost is asked."""
 
 Distance = Callable[[Sequence[Embedding], Sequence[Embedding]], NDArray]
 
@@ -117,10 +117,16 @@ def networks_or_batches(bench: Bench, settings: TangentSettings) -> Finding:
 
 
 def task2vec_cost(bench: Bench, settings: Task2VecSettings) -> Finding:
-    """What the bank's own embeddings cost: some of the targets embedded anew."""
-    chosen = bench.targets[::EVERY]
-    _, seconds = _embedded(bench, chosen, lambda d: embed_task(d, bench.probe, settings).fisher)
-    return Finding(seconds=float(np.mean(list(seconds.values()))) / bench.shape[1], facts={"timed": len(chosen)})
+    """What the bank's own embeddings cost: some of the targets and of the experts' own tasks embedded anew."""
+
+    def mean_seconds(tasks: Sequence[str]) -> float:
+        _, seconds = _embedded(bench, tasks, lambda d: embed_task(d, bench.probe, settings).fisher)
+        return float(np.mean(list(seconds.values())))
+
+    chosen = bench.targets[::EVERY], bench.own_tasks[::EVERY]
+    timed = {"targets": len(chosen[0]), "own tasks": len(chosen[1])}
+    once = mean_seconds(chosen[1]) if chosen[1] else 0.0
+    return Finding(mean_seconds(chosen[0]) / bench.shape[1], once, facts={"timed": timed})
 
 
 def random_probe(seed: int) -> Probe:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sqlalchemy import func, select
 
+from t2v_core.bank import schema
 from t2v_core.bank.bank import DEMO, Bank
+from t2v_core.bank.methods import kept_methods
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.bundled import WEIGHTS
 from t2v_core.selection.audit import audit_table
 from t2v_core.selection.bank_audit import audit_bank
-from t2v_core.selection.meta_task import from_bank
+from t2v_core.selection.meta_task import KINDS, from_bank
+from t2v_core.transferability.registry import SCORES
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,27 @@ def test_the_selection_beats_chance_and_generic(demo):
     for kind in ("twin", "mixed", "attribute"):
         assert table[kind, "symmetric"] < table[kind, "chance"]
         assert table[kind, "symmetric"] < table[kind, "generic"]
+
+
+def test_every_method_was_measured_on_every_target_and_expert(demo):
+    found, meta = kept_methods(demo), from_bank(demo).of_kinds(tuple(KINDS))
+    scored = {name for name, record in found.items() if not record.costs_only}
+    assert scored >= {*SCORES, "pseudotask", "tangent", "task2vec-random"}
+    for name in scored:
+        assert set(found[name].scores.index) == set(meta.tasks)
+        assert np.isfinite(found[name].scores.loc[:, list(meta.experts)]).all(axis=None), name
+    own = {e.task_id for e in demo.experts() if e.task_id}
+    for method in ("pseudotask", "tangent"):
+        assert set(demo.embeddings(method)) == own
+        assert own <= set(found[method].distances.index)
+    with demo.engine.connect() as connection:
+        query = select(func.sum(func.length(schema.method.c.arrays)))
+        assert connection.execute(query).scalar_one() < 500_000
+
+
+def test_the_kernel_without_any_training_beats_chance(demo):
+    judged = audit_bank(demo, from_bank(demo))["all"].judged
+    assert judged["tangent"].gains["chance"].low > 0
 
 
 def test_no_image_is_committed():
