@@ -89,11 +89,11 @@ def test_the_download_without_a_head_gives_features_by_itself(capsys, methods_pa
 
     import torch
 
-    from t2v_core.experts.training import load_expert
+    from t2v_core.experts.weights import load_expert
 
     bank = Bank(methods_path)
     expert = next(e for e in bank.experts() if e.id == "expert-shapes")
-    network = load_expert(bank.weights / expert.weights_file, expert.weights_sha256, torch.device("cpu"))
+    network = load_expert(expert, bank.weights, torch.device("cpu"))
     pixels = np.stack([np.asarray(Image.open(i).convert("RGB")) for i in images])
     expected = network.features(pixels).numpy()
     np.testing.assert_allclose(np.array([row[1:] for row in rows], float), expected, atol=2e-3)

@@ -13,7 +13,7 @@ from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import TASK2VEC
-from t2v_core.figures.methods import by_kind, losses, networks_curve, value_histograms
+from t2v_core.figures.methods import agreement_by_layer, by_kind, losses, networks_curve, value_histograms
 from t2v_core.selection.audit import ALL, Audit, audit_table
 from t2v_core.selection.by_task import task_table
 from t2v_core.selection.comparison import ORACLE, method_table, networks_table
@@ -257,6 +257,28 @@ def show_values(found: Compared) -> None:
         )
     wide = pd.DataFrame({"from": 10 ** EDGES[:-1], "to": 10 ** EDGES[1:], **shares})
     _take(wide, "embedding-values")
+    if (robust := found.records.get("variational")) is not None:
+        show_agreement(robust)
+
+
+def show_agreement(record: MethodRecord) -> None:
+    """The robust estimate held against the exact one (T2V section 3.1)."""
+    layers, rho, overall = record.facts["layers"], record.facts["rho"], record.facts["all"]
+    st.subheader("The robust (variational) estimate beside the exact one")
+    st.plotly_chart(
+        agreement_by_layer(layers, rho),
+        key="agreement",
+        config=toolbar("variational-and-exact"),
+        alt="Rank correlation of the variational and the exact estimate by layer",
+    )
+    st.caption(
+        f"Do both find the same filters important? Each point is a layer: the median over {len(rho)} targets, lines "
+        f"from the lowest to the highest. Over all filters the median is {np.median(overall):.2f}. 1 would be the same "
+        "order, 0 none. The two lie in spaces of their own and are never compared with each other elsewhere."
+    )
+    table = pd.DataFrame(rho, columns=layers).assign(**{"all filters": overall})
+    table.insert(0, "target", record.facts["targets"])
+    _take(table, "variational-and-exact")
 
 
 def _softness(record: MethodRecord) -> str:

@@ -174,6 +174,32 @@ def value_histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float
     return figure
 
 
+def agreement_by_layer(layers: Sequence[str], rho: Sequence[Sequence[float]]) -> go.Figure:
+    """How far two estimates of the Fisher diagonal agree, layer by layer: the median over tasks and their range.
+
+    Args:
+        layers: names in network order.
+        rho: ``[tasks, layers]`` rank correlations.
+    """
+    values = np.asarray(rho, dtype=float)
+    low, middle, high = np.nanmin(values, 0), np.nanmedian(values, 0), np.nanmax(values, 0)
+    spread = {"array": high - middle, "arrayminus": middle - low, "color": OTHER_COLOUR, "thickness": 1.5}
+    figure = go.Figure(
+        go.Scatter(
+            x=list(layers),
+            y=middle,
+            mode="markers",
+            marker={"size": 10, "color": ACCENT},
+            error_y=spread,
+            hovertemplate="%{x}<br>median rank correlation %{y:.2f}<extra></extra>",
+        )
+    )
+    figure.update_layout(template=TEMPLATE, height=360, showlegend=False)
+    figure.update_xaxes(title="layer, from the images on", type="category", tickangle=-45)
+    figure.update_yaxes(title="rank correlation", range=[min(0.0, float(np.nanmin(low))) - 0.05, 1.05])
+    return figure
+
+
 def _cost(seconds: float) -> str:
     """Seconds to two digits, after a name; nothing where they are none or unknown."""
     return f" · {seconds:.2g} s" if seconds > 0 else ""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.record import Embedding
@@ -37,6 +38,9 @@ CHUNKS = 4
 
 NETWORKS, BUDGET = (1, 2, 3, 6, 12), 12
 """Numbers of random networks compared, each with so many batches that there are ``BUDGET`` gradients a task."""
+
+COMPARED = 4
+"""Targets on which the variational estimate is held against the exact one."""
 
 EVERY = 8
 """Of so many tasks one is embedded anew where the bank has the embeddings and only the cost is asked."""
@@ -127,6 +131,32 @@ def task2vec_cost(bench: Bench, settings: Task2VecSettings) -> Finding:
     timed = {"targets": len(chosen[0]), "own tasks": len(chosen[1])}
     once = mean_seconds(chosen[1]) if chosen[1] else 0.0
     return Finding(mean_seconds(chosen[0]) / bench.shape[1], once, facts={"timed": timed})
+
+
+def variational_agreement(bench: Bench, settings: Task2VecSettings) -> Finding:
+    """How far the variational estimate orders a layer's filters as the exact diagonal does, on a few targets.
+
+    Facts: ``layers`` by name; ``rho``, for each target the rank correlation within each layer; ``all``, that over all
+    filters.
+    """
+    chosen = bench.targets[:: max(1, len(bench.targets) // COMPARED)][:COMPARED]
+    exact = replace(settings, estimator="exact")
+    precise, _ = _embedded(bench, chosen, lambda d: embed_task(d, bench.probe, exact).fisher)
+    robust, seconds = _embedded(bench, chosen, lambda d: embed_task(d, bench.probe, settings).fisher)
+    layers = bench.probe.info.layers
+    edges = np.cumsum([count for _, count in layers])[:-1]
+    pairs = [(precise[t].vector, robust[t].vector) for t in chosen]
+    rho = [
+        [float(spearmanr(x, y).statistic) for x, y in zip(np.split(a, edges), np.split(b, edges), strict=True)]
+        for a, b in pairs
+    ]
+    facts: dict[str, object] = {
+        "targets": list(chosen),
+        "layers": [name for name, _ in layers],
+        "rho": rho,
+        "all": [float(spearmanr(a, b).statistic) for a, b in pairs],
+    }
+    return Finding(seconds=float(np.mean(list(seconds.values()))) / bench.shape[1], facts=facts)
 
 
 def random_probe(seed: int) -> Probe:

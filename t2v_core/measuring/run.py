@@ -51,6 +51,7 @@ def methods(seed: int = 0) -> dict[str, Method]:
     untrained = replace(task2vec, total_draws=by_embedding.DRAWS)
     soft = PseudoTaskSettings(total_draws=by_embedding.DRAWS, chunks=by_embedding.CHUNKS, seed=seed)
     hard = replace(soft, labels="hard")
+    robust = replace(task2vec, estimator="variational")
     few = replace(KEPT, networks=1, seed=seed)
     counts = {"counts": list(by_embedding.NETWORKS), "budget": by_embedding.BUDGET}
     found = {
@@ -89,6 +90,13 @@ def methods(seed: int = 0) -> dict[str, Method]:
             False,
             task2vec.record(),
             partial(by_embedding.task2vec_cost, settings=task2vec),
+        ),
+        "variational": Method(
+            "the robust (variational) estimate beside the exact one",
+            True,
+            False,
+            robust.record(),
+            partial(by_embedding.variational_agreement, settings=robust),
         ),
         "networks-or-batches": Method(
             "the Task Tangent Kernel with many networks, or many batches of few",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
@@ -131,6 +131,9 @@ def test_methods_and_embeddings_move_with_the_bank(small_bank, record, tmp_path)
 
 def test_a_bank_from_before_gets_the_table(small_bank, record):
     with small_bank.engine.begin() as connection:
-        schema.method.drop(connection)
+        for table in (schema.method, schema.trial, schema.claim):
+            table.drop(connection)
+        connection.execute(text("ALTER TABLE expert DROP COLUMN spec"))
+        connection.execute(schema.meta.update().where(schema.meta.c.key == "schema").values(value=1))
     keep_method(Bank(small_bank.location), record)
     same(kept_methods(small_bank)["made"], record)

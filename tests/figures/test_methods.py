@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from t2v_core.figures.methods import by_kind, losses, networks_curve, value_histograms
+from t2v_core.figures.methods import agreement_by_layer, by_kind, losses, networks_curve, value_histograms
 
 
 @pytest.fixture
@@ -70,3 +70,11 @@ def test_values_stand_in_the_middle_of_their_bins():
 def test_nothing_to_draw_is_no_error(table):
     assert len(losses(table[:0], "twin").data) == 0
     assert len(value_histograms([0, 1], {}).data) == 0
+
+
+def test_agreement_shows_the_median_and_the_range_of_every_layer():
+    (trace,) = agreement_by_layer(["stem", "last"], [[0.1, 0.9], [0.5, 0.7], [0.3, 0.8]]).data
+    assert list(trace.x) == ["stem", "last"]
+    np.testing.assert_allclose(trace.y, [0.3, 0.8])
+    np.testing.assert_allclose(trace.error_y.array, [0.2, 0.1])
+    np.testing.assert_allclose(trace.error_y.arrayminus, [0.2, 0.1])

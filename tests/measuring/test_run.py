@@ -12,11 +12,13 @@ from t2v_core.bank.methods import kept_methods
 from t2v_core.cli import main
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.tangent_kernel import gradients, tangent_kernel
+from t2v_core.embedding.task2vec import Task2VecSettings
 from t2v_core.errors import InputError
 from t2v_core.experts.weights import load_expert
+from t2v_core.fisher.variational import VariationalSettings
 from t2v_core.measuring import by_score, run
 from t2v_core.measuring.bench import CPU, Bench
-from t2v_core.measuring.by_embedding import CHUNKS
+from t2v_core.measuring.by_embedding import CHUNKS, variational_agreement
 from t2v_core.measuring.run import measure, methods
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
@@ -187,3 +189,13 @@ def test_titles_and_needs_are_stated_once_for_all(tiny_bank, tiny):
         "h_divergence",
         "rsa",
     }
+
+
+def test_the_variational_estimate_is_held_against_the_exact_one(tiny_bank, tiny):
+    short = VariationalSettings(epochs=1, epoch_size=100)
+    facts = variational_agreement(
+        Bench(tiny_bank, tiny, 0, silent), Task2VecSettings(estimator="variational", variational=short)
+    ).facts
+    assert np.shape(facts["rho"]) == (len(facts["targets"]), len(facts["layers"]))
+    assert np.nanmax(np.abs(facts["rho"])) <= 1
+    assert np.median(facts["all"]) > 0.3  # two estimates of one thing
