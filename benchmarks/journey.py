@@ -82,13 +82,18 @@ def paint_times(bank: Path, log: Path) -> dict[str, float]:
                 ("Task_map", ".js-plotly-plot .main-svg"),
                 ("Get_an_expert", "[data-testid=stFileUploader]"),
                 ("Bank", "[data-testid=stDataFrame]"),
+                ("Taxonomy", ".js-plotly-plot .main-svg"),
+                ("Similarity_matrix", ".js-plotly-plot .main-svg"),
+                ("Compare?task=b-fish&task=b-trees", ".js-plotly-plot .main-svg"),
+                ("Expert_selection", ".js-plotly-plot .main-svg"),
+                ("Methods", ".js-plotly-plot .main-svg"),
                 ("", ".js-plotly-plot .main-svg"),
             ):
                 for visit in ("first visit", "again"):
                     begin = time.perf_counter()
                     page.goto(f"{address}/{path}")
                     page.locator(ready).first.wait_for()
-                    found[f"{path or 'Home'}, {visit}"] = time.perf_counter() - begin
+                    found[f"{path.partition('?')[0] or 'Home'}, {visit}"] = time.perf_counter() - begin
     return found
 
 
