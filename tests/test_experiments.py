@@ -85,6 +85,7 @@ def test_a_line_is_of_the_same_tasks_from_end_to_end():
     assert summary(table([]).reindex(columns=["task", "role", "mode"])).empty
 
 
+@pytest.mark.slow
 def test_efficiency_from_end_to_end(bank):
     options = TrialOptions(tasks=("stripes", "colours"), sizes=(2, 5, 1000), **TINY)
     found = efficiency(bank, options, quiet)

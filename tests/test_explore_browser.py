@@ -38,6 +38,7 @@ def test_the_report_opens_offline_and_asks_for_nothing(judged_bank, tmp_path):
     assert all(drawn)
 
 
+@pytest.mark.slow
 def test_the_report_can_be_taken_from_home(bank_path, tmp_path):
     with dashboard(bank_path, tmp_path / "log") as address, chromium() as page:
         page.goto(address)

@@ -61,6 +61,7 @@ def rows(bank: Bank) -> set[str]:
         return set(connection.execute(select(schema.error.c.task_id).distinct()).scalars())
 
 
+@pytest.mark.slow
 def test_a_killed_fill_goes_on_where_it_stopped(bank, bank_path):
     """Nothing that was finished is measured again, and every number comes out as it was built."""
     before = bank.errors()
@@ -86,6 +87,7 @@ def test_a_killed_fill_goes_on_where_it_stopped(bank, bank_path):
     np.testing.assert_allclose(after.to_numpy(), before.to_numpy(), atol=0.5)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_fill(bank, bank_path):
     before = bank.errors()
     clear(bank)

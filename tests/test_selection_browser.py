@@ -70,6 +70,7 @@ def test_from_the_rules_to_one_task_whose_address_opens_the_same_view(app, tmp_p
         assert page.get_by_test_id("stException").count() == 0
 
 
+@pytest.mark.slow
 def test_a_persons_own_tables_are_judged(app, tmp_path):
     rng = np.random.default_rng(0)
     errors = pd.DataFrame(rng.uniform(5, 60, (30, 12)).round(1))

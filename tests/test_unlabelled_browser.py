@@ -48,6 +48,7 @@ def test_an_unlabelled_zip_becomes_an_expert_that_gives_features(methods_path, t
     assert len([float(value) for value in features]) == 80
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_alone_dropped_into_the_browser_is_unlabelled(methods_path, tmp_path, shapes):
     flat = write_flat(tmp_path / "scans", shapes, 12)
     with dashboard(methods_path, tmp_path / "server.log") as app, chromium(width=820) as page:

@@ -143,6 +143,7 @@ def test_job_files_stay_inside_the_bank(store):
     assert Path(store.bank.files) in folder.parents
 
 
+@pytest.mark.slow
 def test_training_and_filling_go_on_in_the_background(capsys, store, bank_path, shapes_folder):
     """Each is started by its command, ends as a job, and the filling covers what the training added."""
     background = ["--bank", str(bank_path), "--background", "--json"]
