@@ -152,8 +152,9 @@ def click_task(page: Any, number: int) -> None:
     place = page.evaluate(
         """number => {
           const plot = document.querySelector('.st-key-map_left_chart .js-plotly-plot');
-          const drawn = plot.calcdata.filter(points => points[0].trace.customdata).flat();
-          const {x, y} = drawn[number % drawn.length], area = plot.querySelector('.nsewdrag').getBoundingClientRect();
+          const tasks = plot._fullData.filter(trace => trace.customdata);
+          const drawn = tasks.flatMap(({x, y}) => Array.from(x, (across, i) => [across, y[i]]));
+          const [x, y] = drawn[number % drawn.length], area = plot.querySelector('.nsewdrag').getBoundingClientRect();
           const {xaxis, yaxis} = plot._fullLayout;
           return [area.x + xaxis.l2p(x), area.y + yaxis.l2p(y)];
         }""",

@@ -146,8 +146,8 @@ def explore(bank: Bank) -> None:
         st.info("Every kind of task is hidden; choose some under “Options”.")
         return
     focus = focused(chosen)
-    around = surroundings(bank, focus, NEIGHBOURS) if focus else None
-    lines = bool(around) and st.session_state.get("map_lines", False)
+    lines = bool(focus) and st.session_state.get("map_lines", False)
+    around = surroundings(bank, focus, NEIGHBOURS, lines) if focus else None
     places = st.container(key="wrap").columns(len(maps))
     for place, (side, metric) in zip(places, maps.items(), strict=True):
         table = tables[side]
@@ -162,7 +162,7 @@ def explore(bank: Bank) -> None:
             title=METRICS[metric],
             links=(focus, around.neighbours.index) if lines else None,
             cloud=around.cloud + table.loc[focus, ["x", "y"]].to_numpy(float)
-            if lines and metric == "symmetric" and focus in table.index
+            if lines and around.cloud is not None and metric == "symmetric" and focus in table.index
             else None,
             height=HEIGHT,
         )

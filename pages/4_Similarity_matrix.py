@@ -14,20 +14,21 @@ from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.selected import selected
 from pages.common.space import (
     METRICS,
+    among,
     available_metrics,
-    distances,
     map_link,
-    paths_of,
+    picture,
     records,
     shown_tasks,
     tree,
+    tree_fidelity,
     tree_metric,
 )
 from pages.common.takeaway import download, toolbar
-from t2v_core.figures.similarity import LABELS_SHOWN, MOST_TASKS, similarity_matrix
-from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand, cophenetic_correlation
+from t2v_core.bank.bank import Bank
+from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
+from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand
 from t2v_core.space.tables import kind_words
-from t2v_core.space.taxonomy import taxonomic_distance
 
 GROUPS = {
     "branch of the taxonomy": "level 2",
@@ -108,21 +109,22 @@ def show_clusters(table: pd.DataFrame, names: dict[str, str]) -> None:
     )
 
 
-def say_agreement(clustering: Clustering, ids: list[str], labels: NDArray, colour: str, groups: NDArray) -> None:
+def say_agreement(
+    bank: Bank, metric: str, linkage: str, ids: list[str], labels: NDArray, colour: str, groups: NDArray
+) -> None:
     """How faithful the tree is, and how far clusters and the true groups agree."""
-    own = cophenetic_correlation(clustering, distances(bank, tree_metric(metric)).loc[ids, ids].to_numpy())
+    fidelity = tree_fidelity(bank, metric, linkage, ids)
+    known = fidelity.placed
     lines = []
-    if not np.isnan(own):
+    if not np.isnan(fidelity.distances):
         lines.append(
-            f"**The tree keeps the distances {words(own)}** (cophenetic correlation {own:.2f}; 1 would be exactly)."
+            f"**The tree keeps the distances {words(fidelity.distances)}** (cophenetic correlation "
+            f"{fidelity.distances:.2f}; 1 would be exactly)."
         )
-    places = paths_of(bank, None)
-    known = np.array([i in places for i in ids])
-    follow = cophenetic_correlation(clustering, taxonomic_distance([places.get(i, ()) for i in ids]))
-    if not np.isnan(follow):
+    if not np.isnan(fidelity.taxonomy):
         lines.append(
-            f"**The tree follows the taxonomy {words(follow)}** (cophenetic correlation {follow:.2f} over the "
-            f"{known.sum()} tasks with a place in it)."
+            f"**The tree follows the taxonomy {words(fidelity.taxonomy)}** (cophenetic correlation "
+            f"{fidelity.taxonomy:.2f} over the {known.sum()} tasks with a place in it)."
         )
     used = known if GROUPS[colour].startswith("level") else np.ones(len(ids), dtype=bool)
     if used.sum() >= LEAST and len(set(groups[used])) > 1:
@@ -185,7 +187,8 @@ with left:
         "Clusters", 2, min(MOST_CLUSTERS, len(ids)), min(CLUSTERS, len(ids)), key="clusters", bind="query-params"
     )
 labels = clustering.cut(clusters=wanted)
-table = cluster_table(ids, labels, distances(bank, tree_metric(metric)).loc[ids, ids].to_numpy(), groups)
+drawn, behind_tree = among(bank, metric, ids), among(bank, tree_metric(metric), ids)
+table = cluster_table(ids, labels, behind_tree.to_numpy(), groups)
 with right:
     # Numbers alone: an option whose words change, as names do, would lose the choice.
     chosen = st.selectbox(
@@ -197,7 +200,6 @@ with right:
         bind="query-params",
         help="Clusters are numbered from left to right, as in the table below.",
     )
-drawn = distances(bank, metric).loc[ids, ids]
 order = clustering.leaves
 figure = similarity_matrix(
     drawn,
@@ -207,16 +209,11 @@ figure = similarity_matrix(
     brackets=clustering.lines(),
     clusters=labels,
     cut=cut_height(clustering, wanted),
+    enlarged=chosen,
+    picture=picture(bank, metric, linkage, ids),
     asymmetric=metric == "asymmetric",
     selected=chosen_tasks,
 )
-if chosen is not None:
-    inside = np.flatnonzero(labels[order] == chosen)
-    low, high = inside[0] - 0.5, inside[-1] + 0.5
-    figure.update_layout(xaxis={"range": [low, high]}, yaxis={"range": [high, low]})
-named = len(ids) if chosen is None else len(inside)
-if named <= LABELS_SHOWN:
-    figure.update_layout(xaxis={"dtick": 1}, yaxis={"dtick": 1})
 if edges == "hidden":
     figure.update_layout(xaxis={"showticklabels": False}, yaxis={"showticklabels": False})
 st.plotly_chart(
@@ -237,7 +234,7 @@ st.caption(
         else ""
     )
 )
-say_agreement(clustering, ids, labels, colour, np.array(groups))
+say_agreement(bank, metric, linkage, ids, labels, colour, np.array(groups))
 st.subheader("Clusters")
 show_clusters(table, names)
 if chosen is not None:
@@ -253,6 +250,6 @@ with st.container(horizontal=True):
         members.assign(**{"cluster name": table["name"].loc[labels].to_numpy()}).iloc[order],
         "clusters",
     )
-    if st.toggle("Prepare the matrix as CSV", key="prepare"):
-        ordered = [ids[i] for i in order]
-        download("Download the matrix as CSV", drawn.loc[ordered, ordered].rename_axis("task"), "distances", index=True)
+    download(
+        "Download the matrix as CSV", lambda: drawn.iloc[order, order].rename_axis("task"), "distances", index=True
+    )

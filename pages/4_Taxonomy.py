@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages.common.disagreements import show_disagreements
@@ -13,6 +14,7 @@ from pages.common.frame import BANK, EXPERT, open_page, show_error
 from pages.common.norms import show_norms
 from pages.common.space import (
     METRICS,
+    Held,
     Placed,
     available_metrics,
     held,
@@ -28,7 +30,6 @@ from t2v_core.space.tables import kind_words, kinds_with_a_place
 
 BANKS, OWN = "The bank's", "Your own"
 LEAST = 3
-MOST_PAIRS = 50_000  # more would be made anew for every click, for a file nobody opens
 EXAMPLE = "label,group,family\nwolf,mammal,dog family\nfox,mammal,dog family\ntrout,fish,salmon family\n"
 
 
@@ -108,7 +109,7 @@ def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:
     metric = choose_metric(metrics)
     result = held(bank, found, metric)
     st.plotly_chart(
-        distance_by_level(result.distance.to_numpy(), found.distance, found.levels),
+        level_boxes(result, found, metric, found.key),
         key="levels",
         config=toolbar("distance-by-level"),
         alt="Distances of all pairs of tasks by the finest level they share",
@@ -125,13 +126,22 @@ def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:
             for level, counts in zip(found.levels, common, strict=True)
         )
     )
-    upper = np.triu_indices(len(found.ids), 1)
-    ids, names = np.array(found.ids), np.array([records(bank)[i].name for i in found.ids])
-    pairs = pd.DataFrame({"a": ids[upper[0]], "b": ids[upper[1]]})
-    pairs["name a"], pairs["name b"] = names[upper[0]], names[upper[1]]
-    pairs["distance"], pairs["taxonomic"] = result.distance.to_numpy()[upper], found.distance[upper]
-    if len(pairs) <= MOST_PAIRS:
-        download("Download all pairs as CSV", pairs, "pairs")
+    download("Download all pairs as CSV", lambda: pair_table(bank, found, result.distance), "pairs")
+
+
+def pair_table(bank: Bank, found: Placed, distance: pd.DataFrame) -> pd.DataFrame:
+    """Every pair of the tasks with its distance and its taxonomic distance."""
+    tasks = records(bank)
+    ids, names = np.array(found.ids), np.array([tasks[i].name for i in found.ids])
+    a, b = np.triu_indices(len(ids), 1)
+    apart = {"distance": distance.to_numpy()[a, b], "taxonomic": found.distance[a, b]}
+    return pd.DataFrame({"a": ids[a], "b": ids[b], "name a": names[a], "name b": names[b]} | apart)
+
+
+@st.cache_resource(show_spinner="Sorting all pairs …", max_entries=16)
+def level_boxes(_result: Held, _found: Placed, metric: str, key: tuple) -> go.Figure:
+    """The distances of all pairs at each level."""
+    return distance_by_level(_result.distance.to_numpy(), _found.distance, _found.levels)
 
 
 def choose_metric(metrics: list[str]) -> str:
@@ -172,11 +182,12 @@ try:
 except InputError as error:
     show_error(error)
     st.stop()
-kinds = sorted({records(bank)[i].kind for i in places})
+tasks = records(bank)
+kinds = sorted({tasks[i].kind for i in places})
 if not kinds:
     st.info(
         "None of the bank's tasks, nor their classes, is in this taxonomy. Labels must be names of tasks or classes, "
-        f"such as “{next(iter(records(bank).values())).name}”."
+        f"such as “{next(iter(tasks.values())).name}”."
         if content is not None
         else "No task of this bank has a place in a taxonomy. Choose “Your own” to bring one."
     )

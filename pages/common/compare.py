@@ -45,7 +45,8 @@ def compared(known: Container[str]) -> list[str]:
 
 def task_names(bank: Bank) -> dict[str, str]:
     """What to call each task with an embedding, by id: its name, and the id too where others share it."""
-    tasks = [records(bank)[i] for i in distances(bank, "symmetric").index]
+    known = records(bank)
+    tasks = [known[i] for i in distances(bank, "symmetric").index]
     often = Counter(task.name for task in tasks)
     return {t.id: t.name if often[t.name] == 1 else f"{t.name} ({t.id})" for t in tasks}
 
@@ -113,7 +114,8 @@ def fact_table(bank: Bank, tasks: Sequence[str]) -> pd.DataFrame:
     """One row a task, by id: its place, kind, size, norm and errors; in numbers, NaN where unknown."""
     found = _embeddings(bank, tasks)
     known = task_table(bank).set_index("id").loc[list(tasks), ["role", "origin", "classes", "images", "norm"]]
-    paths = {task: records(bank)[task].taxonomy for task in tasks}
+    records_of = records(bank)
+    paths = {task: records_of[task].taxonomy for task in tasks}
     levels = range(max(map(len, paths.values())))
     places = pd.DataFrame(
         {f"level {i + 1}": {task: path[i] if i < len(path) else "" for task, path in paths.items()} for i in levels}

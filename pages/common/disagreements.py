@@ -16,7 +16,8 @@ SHOWN = 10
 def show_disagreements(bank: Bank, found: Placed, metric: str) -> None:
     """The tasks and pairs on which the two distances differ most."""
     result = held(bank, found, metric)
-    names = {i: records(bank)[i].name for i in found.ids}
+    tasks = records(bank)
+    names = {i: tasks[i].name for i in found.ids}
     pairs = result.agreement.pairs
     listed = pairs.assign(**{"one task": pairs["a"].map(names), "other task": pairs["b"].map(names)})
     columns = {

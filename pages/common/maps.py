@@ -15,11 +15,12 @@ from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.selection.ranking import between
 from t2v_core.space.distances import symmetric, symmetric_rounds
-from t2v_core.space.matrix import embeddings_without_chunks
 from t2v_core.space.projection import PERPLEXITY, place
 from t2v_core.space.tables import map_table as table_of_places
 
 ROUNDS = 60
+REACH = 100
+"""Nearest tasks among which a drawing of the task's images may land: its place is decided by five of them."""
 MOST_CLUSTERED = 2000
 """Tasks up to which the map offers clusters: beyond, building the tree takes longer than a page may."""
 CLUSTERS = 10
@@ -75,14 +76,6 @@ def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:
     return float(x), float(y)
 
 
-def _fixed(bank: Bank) -> tuple[pd.DataFrame, NDArray]:
-    """The tasks that the map is made of, and their vectors ``[n, D]``."""
-    tasks = map_table(bank)
-    fixed = tasks[~tasks["upload"]]
-    found = embeddings_without_chunks(bank, TASK2VEC, next(iter(bank.probes())))
-    return fixed, np.stack([found[i].vector for i in fixed["id"]])
-
-
 @dataclass(frozen=True)
 class Surroundings:
     """What lies around a task in the Task2Vec space.
@@ -90,31 +83,33 @@ class Surroundings:
     Attributes:
         neighbours: one row a neighbour, nearest first, by id: ``distance``, and ``spread``, its standard deviation
             over bootstrap rounds, NaN where an embedding has a single chunk.
-        cloud: ``[R, 2]`` by how much the task would be moved on the map in each round.
+        cloud: ``[R, 2]`` where the task might as well lie on the map, relative to its place; None where not asked for.
     """
 
     neighbours: pd.DataFrame
-    cloud: NDArray
+    cloud: NDArray | None
 
 
-def surroundings(bank: Bank, task: str, count: int) -> Surroundings:
+def surroundings(bank: Bank, task: str, count: int, cloud: bool) -> Surroundings:
     """The nearest tasks of one task, and how its own sampling noise blurs its distances and its place."""
-    return _surroundings(bank, task, count, bank.location, bank.version())
+    return _surroundings(bank, task, count, cloud, bank.location, bank.version())
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def _surroundings(_bank: Bank, task: str, count: int, location: str, version: int) -> Surroundings:
-    near = distances(_bank, "symmetric")[task].drop(task).nsmallest(count)
-    found = _bank.embeddings(TASK2VEC, next(iter(_bank.probes())), [task, *near.index])
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _surroundings(_bank: Bank, task: str, count: int, cloud: bool, location: str, version: int) -> Surroundings:
+    nearest = distances(_bank, "symmetric")[task].drop(task).nsmallest(REACH)
+    near = nearest.iloc[:count]
+    places = map_table(_bank)
+    within = [i for i in nearest.index if not places.at[i, "upload"]] if cloud else []
+    found = _bank.embeddings(TASK2VEC, next(iter(_bank.probes())), [task, *near.index, *within])
     rng = np.random.default_rng(0)
     drawn = found[task].bootstrap(ROUNDS, rng)
     others = np.stack([found[i].bootstrap(ROUNDS, rng) for i in near.index], axis=1) if len(near) else None
     spread = np.empty(0) if others is None else symmetric_rounds(drawn[:, None], others)[:, 0].std(0)
-    fixed, vectors = _fixed(_bank)
-    apart = fixed["id"].to_numpy() != task
-    where = fixed.loc[apart, ["x", "y"]].to_numpy()
-    moved = np.zeros((ROUNDS, 2))
-    if len(where):
-        places = place(where, symmetric(np.vstack([found[task].vector, drawn]), vectors[apart]))
-        moved = places[1:] - places[0]
+    moved = None
+    if within:
+        vectors = np.stack([found[i].vector for i in within])
+        distance = symmetric(np.vstack([found[task].vector, drawn]), vectors)
+        moved = place(places.loc[within, ["x", "y"]].to_numpy(), distance)
+        moved = moved[1:] - moved[0]
     return Surroundings(pd.DataFrame({"distance": near, "spread": spread}), moved)

@@ -14,9 +14,11 @@ from pages.common.data import task_table
 from pages.common.frame import MAP
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
+from t2v_core.figures.matrix_picture import MatrixPicture, matrix_picture
+from t2v_core.figures.similarity import MOST_CELLS
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.agreement import Agreement, Curve, agreement, neighbour_curve
-from t2v_core.space.clustering import Clustering
+from t2v_core.space.clustering import Clustering, cophenetic_correlation
 from t2v_core.space.kept import kept_clustering
 from t2v_core.space.matrix import task_distances
 from t2v_core.space.taxonomy import Path, Taxonomy, own_paths, taxonomic_distance
@@ -183,3 +185,52 @@ def tree(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> Clusterin
 @st.cache_resource(show_spinner="Clustering …", max_entries=8)
 def _tree(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> Clustering:
     return kept_clustering(_bank, distances(_bank, metric).loc[list(ids), list(ids)], linkage)
+
+
+def among(bank: Bank, metric: str, ids: Sequence[str]) -> pd.DataFrame:
+    """Distances between some tasks; all of them are not copied."""
+    everyone = distances(bank, metric)
+    return everyone if len(ids) == len(everyone) and everyone.index.equals(pd.Index(ids)) else everyone.loc[ids, ids]
+
+
+def picture(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> MatrixPicture | None:
+    """The matrix in the order of its tree's leaves as a picture, where it is too large to be drawn by cells."""
+    if len(ids) <= MOST_CELLS:
+        return None
+    return _picture(bank, metric, linkage, tuple(ids), bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner="Drawing the matrix …", max_entries=8)
+def _picture(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> MatrixPicture:
+    order = tree(_bank, metric, linkage, ids).leaves
+    return matrix_picture(among(_bank, metric, list(ids)).to_numpy()[np.ix_(order, order)])
+
+
+@dataclass(frozen=True, eq=False)
+class Fidelity:
+    """Cophenetic correlations of a tree.
+
+    Attributes:
+        distances: with the distances it was built from; NaN where undefined.
+        taxonomy: with the taxonomy, over the tasks that have a place in it; NaN where undefined.
+        placed: ``[n]`` which tasks those are.
+    """
+
+    distances: float
+    taxonomy: float
+    placed: NDArray[np.bool_]
+
+
+def tree_fidelity(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> Fidelity:
+    """How faithful the tree of some tasks is to its distances, and to the bank's taxonomy."""
+    return _fidelity(bank, tree_metric(metric), linkage, tuple(ids), bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _fidelity(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> Fidelity:
+    found, places = tree(_bank, metric, linkage, ids), paths_of(_bank, None)
+    return Fidelity(
+        cophenetic_correlation(found, among(_bank, metric, list(ids)).to_numpy()),
+        cophenetic_correlation(found, taxonomic_distance([places.get(i, ()) for i in ids])),
+        np.array([i in places for i in ids]),
+    )

@@ -9,20 +9,18 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from t2v_core.figures.matrix_picture import SCALE, MatrixPicture, colour_range, matrix_picture
 from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
-
-SCALE = "Cividis"
-"""Made for colour-blind readers; dark is near."""
 
 LABEL = 32
 LABELS_SHOWN = 55
 """Names on an axis at most: beyond, every second, fifth, ... task is named until one zooms in."""
 
-MOST_TASKS = 1600
-"""More would send over 8 MB and stop a browser; show a cluster or a selection instead."""
+MOST_TASKS = 4000
+"""More have a tree whose order is not the best one, and names that take megabytes; show fewer kinds instead."""
 
-MOST_FLOATS = 1000
-"""With more tasks, distances go as whole ten-thousandths in two bytes: 1,500 tasks then take 6 MB instead of 12."""
+MOST_CELLS = 500
+"""With more tasks the matrix is drawn as a picture, and cell by cell where a part of it is enlarged."""
 
 MOST_BETWEEN = 400
 """With more tasks, places between two tasks keep their number: silencing ten for each would send too much."""
@@ -37,6 +35,8 @@ def similarity_matrix(
     brackets: tuple[NDArray, NDArray] | None = None,
     clusters: NDArray[np.int64] | None = None,
     cut: float | None = None,
+    enlarged: int | None = None,
+    picture: MatrixPicture | None = None,
     asymmetric: bool = False,
     selected: Collection[str] = (),
     height: int = 860,
@@ -51,26 +51,34 @@ def similarity_matrix(
         brackets: the dendrogram along the leaves and in height, ``[n - 1, 4]`` each.
         clusters: ``[n]`` a cluster for each task, in the order of ``distance``; neighbours in one are framed.
         cut: height at which the tree was cut.
+        enlarged: the cluster to fill the view with.
+        picture: of the ordered matrix, where it has been made before; it serves more than ``MOST_CELLS`` tasks.
         asymmetric: name the axes after target and source.
         selected: ids of tasks to mark at both colour bars.
         height: pixels.
 
     Returns:
         A figure with tasks at 0, 1, ... on both axes (``x, y``). ``customdata`` of the colour bars is the task
-        id; ``layout.meta["ids"]`` holds all ids from left to right.
+        id, its name and its group; ``layout.meta["ids"]`` holds all ids from left to right.
 
     Raises:
         ValueError: there are more than ``MOST_TASKS``, or a distance is missing.
     """
     if len(order) > MOST_TASKS:
         raise ValueError(f"a matrix of {len(order)} tasks is too large to draw; choose at most {MOST_TASKS}")
-    values = distance.to_numpy()[np.ix_(order, order)]
-    if np.isnan(values).any():
-        raise ValueError("the matrix has missing distances; leave those tasks out")
     ids = [str(distance.index[i]) for i in order]
     labels = [_short(names[i]) for i in order]
     count = len(ids)
-    figure = go.Figure(_heat_map(values, asymmetric))
+    inside = np.arange(count)
+    if enlarged is not None and clusters is not None:
+        inside = np.flatnonzero(clusters[order] == enlarged)
+    figure = go.Figure()
+    if count > MOST_CELLS:
+        picture = picture or matrix_picture(_ordered(distance, order))
+        _add_picture(figure, picture, count)
+    if len(inside) <= MOST_CELLS:
+        ends = (picture.low, picture.high) if picture is not None else None
+        figure.add_trace(_heat_map(_ordered(distance, order[inside]), inside, ends, asymmetric))
     if clusters is not None:
         figure.add_trace(_frames(clusters[order]))
     _add_groups(figure, [groups[i] for i in order], ids, labels)
@@ -81,10 +89,12 @@ def similarity_matrix(
         figure.add_trace(_dendrogram(*brackets))
         if cut is not None:
             figure.add_hline(y=cut, line={"dash": "dash", "color": LINE, "width": 1}, yref="y3")
+    low, high = (inside[0] - 0.5, inside[-1] + 0.5) if len(inside) else (-0.5, count - 0.5)
     # Ticks are positions that show as names: they thin out by themselves and fill in as one zooms.
     shared = {
         "labelalias": _aliases(labels),
         "nticks": LABELS_SHOWN,
+        "dtick": 1 if len(inside) <= LABELS_SHOWN else None,
         "showgrid": False,
         "tickfont": {"size": 11},
         "minallowed": -0.5,
@@ -95,12 +105,11 @@ def similarity_matrix(
         template=TEMPLATE,
         height=height,
         meta={"ids": ids},
-        bargap=0,
         uirevision="similarity matrix",
         xaxis={
             **shared,
             "domain": [0.025, 1],
-            "range": [-0.5, count - 0.5],
+            "range": [low, high],
             "tickangle": -90,
             "anchor": "y",
             "title": "source" if asymmetric else None,
@@ -108,16 +117,24 @@ def similarity_matrix(
         yaxis={
             **shared,
             "domain": [0, 0.83],
-            "range": [count - 0.5, -0.5],
+            "range": [high, low],
             "anchor": "x2",
             "title": "target" if asymmetric else None,
         },
         xaxis2={**hidden, "domain": [0, 0.018], "range": [0, 1]},
         yaxis2={**hidden, "domain": [0.838, 0.858], "range": [0, 1]},
         yaxis3={**hidden, "domain": [0.865, 1], "rangemode": "tozero"},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0, "itemclick": False},
+        legend_itemdoubleclick=False,
     )
     return figure
+
+
+def _ordered(distance: pd.DataFrame, order: NDArray[np.int64]) -> NDArray:
+    values = distance.to_numpy()[np.ix_(order, order)]
+    if np.isnan(values).any():
+        raise ValueError("the matrix has missing distances; leave those tasks out")
+    return values
 
 
 def _aliases(labels: Sequence[str]) -> dict[str, str]:
@@ -126,51 +143,87 @@ def _aliases(labels: Sequence[str]) -> dict[str, str]:
     return {f"{i / 10:.1f}": " " for i in between if i % 10} | {str(i): label for i, label in enumerate(labels)}
 
 
-def _heat_map(values: NDArray, asymmetric: bool) -> go.Heatmap:
-    count = len(values)
-    whole = count > MOST_FLOATS
-    apart = values[~np.eye(count, dtype=bool)] if count > 1 else values.ravel()
-    # A few outliers must not take the colours from all others.
-    low, high = np.percentile(apart, [0.5, 99.5]) if apart.size else (0.0, 1.0)
-    factor = 1e4 if whole else 1.0
-    ticks = np.linspace(low, high, 5)
+def _heat_map(
+    values: NDArray, places: NDArray[np.int64], ends: tuple[float, float] | None, asymmetric: bool
+) -> go.Heatmap:
+    """Every cell of some neighbouring tasks, coloured between two distances, by default the matrix's own."""
+    low, high = ends or colour_range(values)
     between = "from <b>%{x}</b><br>to <b>%{y}</b>" if asymmetric else "<b>%{x}</b><br><b>%{y}</b>"
     return go.Heatmap(
-        z=np.rint(factor * values).astype(np.int16) if whole else values.astype(np.float32),
-        zmin=factor * low,
-        zmax=factor * high,
-        colorscale=SCALE,
-        colorbar={
+        x=places,
+        y=places,
+        z=values.astype(np.float32),
+        hovertemplate=between + "<br>distance %{z:.4f}<extra></extra>",
+        **_colours(low, high),
+    )
+
+
+def _add_picture(figure: go.Figure, picture: MatrixPicture, count: int) -> None:
+    """A picture of all cells, and over it invisible coarser ones that say what lies under the pointer."""
+    figure.add_layout_image(
+        source=picture.source,
+        xref="x",
+        yref="y",
+        x=-0.5,
+        y=-0.5,
+        sizex=count,
+        sizey=count,
+        sizing="stretch",
+        layer="below",
+    )
+    figure.add_trace(
+        go.Heatmap(
+            x=picture.middles,
+            y=picture.middles,
+            z=picture.means,
+            opacity=0,
+            hovertemplate="around <b>%{x}</b><br>and <b>%{y}</b><br>mean distance %{z:.4f}<br>Enlarge a cluster to see "
+            "single tasks.<extra></extra>",
+            **_colours(picture.low, picture.high),
+        )
+    )
+
+
+def _colours(low: float, high: float) -> dict:
+    ticks = np.linspace(low, high, 5)
+    return {
+        "zmin": low,
+        "zmax": high,
+        "colorscale": SCALE,
+        "colorbar": {
             "title": {"text": "distance"},
-            "tickvals": factor * ticks,
+            "tickvals": ticks,
             "ticktext": [f"{t:.2g}" for t in ticks],
             "thickness": 12,
             "len": 0.83,
             "yanchor": "bottom",
             "y": 0,
         },
-        hovertemplate=between
-        + ("<br>distance %{z:,d} ten-thousandths" if whole else "<br>distance %{z:.4f}")
-        + "<extra></extra>",
-    )
+    }
 
 
 def _add_groups(figure: go.Figure, groups: Sequence[str], ids: Sequence[str], labels: Sequence[str]) -> None:
     """Colour bars of the groups above and left of the matrix; ten groups and "other"."""
-    shown = np.array(top_groups(groups))
-    for group, colour in group_colours(shown.tolist()).items():
-        places = np.flatnonzero(shown == group)
-        known = {
-            "name": group,
-            "legendgroup": group,
-            "marker": {"color": colour, "line": {"width": 0}},
-            "width": 1.0,
-            "customdata": [[ids[i], labels[i], groups[i]] for i in places.tolist()],
-            "hovertemplate": "<b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
-        }
-        ones = np.ones(len(places), dtype=np.int8)
-        figure.add_trace(go.Bar(x=places, y=ones, yaxis="y2", **known))
-        figure.add_trace(go.Bar(x=ones, y=places, xaxis="x2", orientation="h", showlegend=False, **known))
+    if not ids:
+        return
+    shown = top_groups(groups)
+    colours = group_colours(shown)
+    number = {group: i for i, group in enumerate(colours)}
+    steps = np.linspace(0, 1, len(colours) + 1)
+    known = {
+        "zmin": -0.5,
+        "zmax": len(colours) - 0.5,
+        "colorscale": [(end, c) for i, c in enumerate(colours.values()) for end in steps[i : i + 2]],
+        "showscale": False,
+        "hovertemplate": "<b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
+    }
+    places, codes = np.arange(len(ids)), np.array([number[group] for group in shown], dtype=np.int8)
+    about = np.column_stack([ids, labels, groups]).astype(object)
+    figure.add_trace(go.Heatmap(x=places, y=[0, 1], z=codes[None], customdata=about[None], yaxis="y2", **known))
+    figure.add_trace(go.Heatmap(x=[0, 1], y=places, z=codes[:, None], customdata=about[:, None], xaxis="x2", **known))
+    for group, colour in colours.items():  # marks without a place: the legend of both bars
+        marker = {"symbol": "square", "size": 12, "color": colour}
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=group, marker=marker))
 
 
 def _add_marks(figure: go.Figure, places: Sequence[int], labels: Sequence[str]) -> None:
