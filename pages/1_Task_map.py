@@ -9,8 +9,9 @@ from pages.common.chosen import focused, show_focus, show_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.maps import COLOURS, MOST_CLUSTERED, clusters, map_table, surroundings
 from pages.common.selected import select, selected
-from pages.common.space import METRICS, available_metrics, records, tree_metric
+from pages.common.space import METRICS, available_metrics, records
 from pages.common.takeaway import toolbar
+from pages.common.trees import tree_metric
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.task_map import task_map
 from t2v_core.space.projection import PERPLEXITY

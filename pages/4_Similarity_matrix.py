@@ -12,19 +12,9 @@ from numpy.typing import NDArray
 from pages.common.data import task_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.selected import selected
-from pages.common.space import (
-    METRICS,
-    among,
-    available_metrics,
-    map_link,
-    picture,
-    records,
-    shown_tasks,
-    tree,
-    tree_fidelity,
-    tree_metric,
-)
+from pages.common.space import METRICS, available_metrics, map_link, records
 from pages.common.takeaway import download, toolbar
+from pages.common.trees import among, picture, shown_tasks, tree, tree_fidelity, tree_metric
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand
@@ -39,6 +29,17 @@ GROUPS = {
 }
 LEAST, MOST_CLUSTERS, CLUSTERS = 3, 40, 10
 EXAMPLES = 6
+
+HOW_TO_READ = (
+    "White frames are the clusters; the tree above shows at which distance they join, its dashed line where it was "
+    "cut. Scroll or drag to enlarge until every name can be read; double-click to go back. Where the window is narrow, "
+    "hide the names and point at cells instead. Low joins can be trusted; joins near the top would change with a few "
+    "other tasks. "
+)
+ASYMMETRIC = (
+    "Rows are the task to be solved, columns the task an expert comes from: a dark column is a source that is near to "
+    "many. Order and clusters stem from the symmetric distance."
+)
 
 
 def words(value: float) -> str:
@@ -136,6 +137,75 @@ def say_agreement(
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
+@st.fragment
+def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
+    """The matrix and its clusters. A fragment: another cut draws nothing else anew."""
+    metric, linkage, colour, edges = (st.session_state[key] for key in ("distance", "linkage", "colour", "names"))
+    tasks = task_table(bank).set_index("id").loc[ids]
+    names, groups = tasks["name"].to_dict(), tasks[GROUPS[colour]].tolist()
+    clustering = tree(bank, metric, linkage, ids)
+    left, right = st.columns(2)
+    with left:
+        wanted = st.slider(
+            "Clusters", 2, min(MOST_CLUSTERS, len(ids)), min(CLUSTERS, len(ids)), key="clusters", bind="query-params"
+        )
+    labels = clustering.cut(clusters=wanted)
+    drawn, behind_tree = among(bank, metric, ids), among(bank, tree_metric(metric), ids)
+    table = cluster_table(ids, labels, behind_tree.to_numpy(), groups)
+    with right:
+        # Numbers alone: an option whose words change, as names do, would lose the choice.
+        chosen = st.selectbox(
+            "Enlarge a cluster",
+            table.index.tolist(),
+            index=None,
+            placeholder="all tasks",
+            key="cluster",
+            bind="query-params",
+            help="Clusters are numbered from left to right, as in the table below.",
+        )
+    order = clustering.leaves
+    figure = similarity_matrix(
+        drawn,
+        order,
+        [names[i] for i in ids],
+        groups,
+        brackets=clustering.lines(),
+        clusters=labels,
+        cut=cut_height(clustering, wanted),
+        enlarged=chosen,
+        picture=picture(bank, metric, linkage, ids),
+        asymmetric=metric == "asymmetric",
+        selected=chosen_tasks,
+        named=edges == "shown",
+    )
+    st.plotly_chart(
+        figure,
+        key="matrix",
+        config=toolbar("similarity-matrix", zoom=True),
+        alt="Distances between all tasks, ordered by hierarchical clustering",
+    )
+    st.caption(HOW_TO_READ + (ASYMMETRIC if metric == "asymmetric" else ""))
+    say_agreement(bank, metric, linkage, ids, labels, colour, np.array(groups))
+    st.subheader("Clusters")
+    show_clusters(table, names)
+    if chosen is not None:
+        row = table.loc[chosen]
+        st.markdown(f"**Cluster {chosen}, {row['name']}:** {' · '.join(names[i] for i in row['members'])}")
+        map_link(row["members"][::-1], "See it on the Task map")
+    else:
+        st.caption("Choose one under “Enlarge a cluster” to see all its tasks and to open it on the Task map.")
+    with st.container(horizontal=True):
+        members = pd.DataFrame({"task": ids, "name": list(names.values()), "cluster": labels, "group": groups})
+        download(
+            "Download the clusters as CSV",
+            members.assign(**{"cluster name": table["name"].loc[labels].to_numpy()}).iloc[order],
+            "clusters",
+        )
+        download(
+            "Download the matrix as CSV", lambda: drawn.iloc[order, order].rename_axis("task"), "distances", index=True
+        )
+
+
 bank = open_page(
     "Similarity matrix",
     "What clusters are there? Every cell is the distance between two tasks; dark is near.",
@@ -178,78 +248,4 @@ if len(ids) > MOST_TASKS:
         f"{len(ids):,} tasks are more than a browser can draw as a matrix; choose kinds with {MOST_TASKS:,} or fewer."
     )
     st.stop()
-tasks = task_table(bank).set_index("id").loc[ids]
-names, groups = tasks["name"].to_dict(), tasks[GROUPS[colour]].tolist()
-clustering = tree(bank, metric, linkage, ids)
-left, right = st.columns(2)
-with left:
-    wanted = st.slider(
-        "Clusters", 2, min(MOST_CLUSTERS, len(ids)), min(CLUSTERS, len(ids)), key="clusters", bind="query-params"
-    )
-labels = clustering.cut(clusters=wanted)
-drawn, behind_tree = among(bank, metric, ids), among(bank, tree_metric(metric), ids)
-table = cluster_table(ids, labels, behind_tree.to_numpy(), groups)
-with right:
-    # Numbers alone: an option whose words change, as names do, would lose the choice.
-    chosen = st.selectbox(
-        "Enlarge a cluster",
-        table.index.tolist(),
-        index=None,
-        placeholder="all tasks",
-        key="cluster",
-        bind="query-params",
-        help="Clusters are numbered from left to right, as in the table below.",
-    )
-order = clustering.leaves
-figure = similarity_matrix(
-    drawn,
-    order,
-    [names[i] for i in ids],
-    groups,
-    brackets=clustering.lines(),
-    clusters=labels,
-    cut=cut_height(clustering, wanted),
-    enlarged=chosen,
-    picture=picture(bank, metric, linkage, ids),
-    asymmetric=metric == "asymmetric",
-    selected=chosen_tasks,
-)
-if edges == "hidden":
-    figure.update_layout(xaxis={"showticklabels": False}, yaxis={"showticklabels": False})
-st.plotly_chart(
-    figure,
-    key="matrix",
-    config=toolbar("similarity-matrix", zoom=True),
-    alt="Distances between all tasks, ordered by hierarchical clustering",
-)
-st.caption(
-    "White frames are the clusters; the tree above shows at which distance they join, its dashed line where it was "
-    "cut. Scroll or drag to enlarge until every name can be read; double-click to go back. Where "
-    "the window is narrow, hide the names and point at cells instead. Low joins can be trusted; "
-    "joins near the top would change with a few other tasks. "
-    + (
-        "Rows are the task to be solved, columns the task an expert comes from: a dark column is a source that is near "
-        "to many. Order and clusters stem from the symmetric distance."
-        if metric == "asymmetric"
-        else ""
-    )
-)
-say_agreement(bank, metric, linkage, ids, labels, colour, np.array(groups))
-st.subheader("Clusters")
-show_clusters(table, names)
-if chosen is not None:
-    row = table.loc[chosen]
-    st.markdown(f"**Cluster {chosen}, {row['name']}:** {' · '.join(names[i] for i in row['members'])}")
-    map_link(row["members"][::-1], "See it on the Task map")
-else:
-    st.caption("Choose one under “Enlarge a cluster” to see all its tasks and to open it on the Task map.")
-with st.container(horizontal=True):
-    members = pd.DataFrame({"task": ids, "name": list(names.values()), "cluster": labels, "group": groups})
-    download(
-        "Download the clusters as CSV",
-        members.assign(**{"cluster name": table["name"].loc[labels].to_numpy()}).iloc[order],
-        "clusters",
-    )
-    download(
-        "Download the matrix as CSV", lambda: drawn.iloc[order, order].rename_axis("task"), "distances", index=True
-    )
+show_matrix(bank, ids, chosen_tasks)

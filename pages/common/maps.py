@@ -10,7 +10,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.common.data import task_table
-from pages.common.space import distances, tree
+from pages.common.space import distances
+from pages.common.trees import tree
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.selection.ranking import between

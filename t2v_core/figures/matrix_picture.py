@@ -22,7 +22,7 @@ SCALE = "Cividis"
 PIXELS = 1500
 """Side of the picture at most; a pixel of a larger matrix is the mean of the cells under it."""
 
-COARSE = 180
+COARSE = 120
 """Cells at most, along a side, that can be pointed at."""
 
 COLOURS = 64

@@ -13,6 +13,9 @@ from t2v_core.figures.matrix_picture import SCALE, MatrixPicture, colour_range, 
 from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
 
 LABEL = 32
+FONT, WIDTH = 11, 5.6
+"""Size of the names, and how wide a letter is at most on average, in pixels."""
+
 LABELS_SHOWN = 55
 """Names on an axis at most: beyond, every second, fifth, ... task is named until one zooms in."""
 
@@ -39,6 +42,7 @@ def similarity_matrix(
     picture: MatrixPicture | None = None,
     asymmetric: bool = False,
     selected: Collection[str] = (),
+    named: bool = True,
     height: int = 860,
 ) -> go.Figure:
     """Draw a distance matrix with its tasks in the order of a tree's leaves.
@@ -55,6 +59,7 @@ def similarity_matrix(
         picture: of the ordered matrix, where it has been made before; it serves more than ``MOST_CELLS`` tasks.
         asymmetric: name the axes after target and source.
         selected: ids of tasks to mark at both colour bars.
+        named: write names along the edges.
         height: pixels.
 
     Returns:
@@ -76,9 +81,12 @@ def similarity_matrix(
     if count > MOST_CELLS:
         picture = picture or matrix_picture(_ordered(distance, order))
         _add_picture(figure, picture, count)
-    if len(inside) <= MOST_CELLS:
-        ends = (picture.low, picture.high) if picture is not None else None
-        figure.add_trace(_heat_map(_ordered(distance, order[inside]), inside, ends, asymmetric))
+        if len(inside) <= MOST_CELLS:
+            cells = _ordered(distance, order[inside])
+            figure.add_trace(_heat_map(cells, inside, (picture.low, picture.high), asymmetric))
+    else:
+        cells = _ordered(distance, order)
+        figure.add_trace(_heat_map(cells, np.arange(count), colour_range(cells), asymmetric))
     if clusters is not None:
         figure.add_trace(_frames(clusters[order]))
     _add_groups(figure, [groups[i] for i in order], ids, labels)
@@ -96,14 +104,19 @@ def similarity_matrix(
         "nticks": LABELS_SHOWN,
         "dtick": 1 if len(inside) <= LABELS_SHOWN else None,
         "showgrid": False,
-        "tickfont": {"size": 11},
+        "showticklabels": named,
+        "tickfont": {"size": FONT},
+        "automargin": False,
         "minallowed": -0.5,
         "maxallowed": count - 0.5,
     }
     hidden = {"visible": False, "fixedrange": True}
+    # Given, not found by the browser, which would have to draw the whole figure twice.
+    edge = 14 + WIDTH * max(map(len, labels), default=0) * named + 24 * asymmetric
     figure.update_layout(
         template=TEMPLATE,
         height=height,
+        margin={"l": edge, "b": edge},
         meta={"ids": ids},
         uirevision="similarity matrix",
         xaxis={
@@ -143,18 +156,15 @@ def _aliases(labels: Sequence[str]) -> dict[str, str]:
     return {f"{i / 10:.1f}": " " for i in between if i % 10} | {str(i): label for i, label in enumerate(labels)}
 
 
-def _heat_map(
-    values: NDArray, places: NDArray[np.int64], ends: tuple[float, float] | None, asymmetric: bool
-) -> go.Heatmap:
-    """Every cell of some neighbouring tasks, coloured between two distances, by default the matrix's own."""
-    low, high = ends or colour_range(values)
+def _heat_map(values: NDArray, places: NDArray[np.int64], ends: tuple[float, float], asymmetric: bool) -> go.Heatmap:
+    """Every cell of some neighbouring tasks, coloured between two distances."""
     between = "from <b>%{x}</b><br>to <b>%{y}</b>" if asymmetric else "<b>%{x}</b><br><b>%{y}</b>"
     return go.Heatmap(
         x=places,
         y=places,
         z=values.astype(np.float32),
         hovertemplate=between + "<br>distance %{z:.4f}<extra></extra>",
-        **_colours(low, high),
+        **_colours(*ends),
     )
 
 

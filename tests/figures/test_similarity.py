@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from t2v_core.figures.matrix_picture import block_means
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.space.clustering import cluster
 
@@ -41,29 +45,36 @@ def test_an_asymmetric_matrix_is_drawn_as_it_is():
     assert (figure.layout.yaxis.title.text, figure.layout.xaxis.title.text) == ("target", "source")
 
 
-def test_colour_bars_carry_the_ids_at_their_places():
+def strips(figure):
+    """The colour bars above and at the left: ids by place, and groups by place."""
+    above = next(t for t in figure.data if t.type == "heatmap" and t.yaxis == "y2")
+    left = next(t for t in figure.data if t.type == "heatmap" and t.xaxis == "x2")
+    colours = [{t.name: t.marker.color for t in figure.data if t.type == "scatter" and t.mode == "markers"}] * 2
+    for bar, about, codes in ((above, above.customdata[0], above.z[0]), (left, left.customdata[:, 0], left.z[:, 0])):
+        steps = [colour for _, colour in bar.colorscale][::2]
+        yield [a[0] for a in about], [a[2] for a in about], [steps[c] for c in codes], colours.pop()
+
+
+def test_colour_bars_carry_the_ids_and_colours_at_their_places():
     tree, figure = drawn()
-    for bars, place in (("y2", "x"), ("x2", "y")):
-        found = {}
-        for trace in figure.data:
-            if trace.type == "bar" and bars in (trace.yaxis, trace.xaxis):
-                found |= {c[0]: (p, trace.name) for c, p in zip(trace.customdata, trace[place], strict=True)}
-        assert {i: p for i, (p, _) in found.items()} == {IDS[leaf]: n for n, leaf in enumerate(tree.leaves)}
-        assert {i: g for i, (_, g) in found.items()} == dict(zip(IDS, GROUPS, strict=True))
+    for ids, groups, colours, legend in strips(figure):
+        assert ids == [IDS[leaf] for leaf in tree.leaves]
+        assert groups == [GROUPS[leaf] for leaf in tree.leaves]
+        assert colours == [legend[group] for group in groups]
 
 
 def test_more_than_ten_groups_become_ten_and_other():
     n = 14
     D = pd.DataFrame(np.ones((n, n)), index=range(n), columns=range(n))
     figure = similarity_matrix(D, np.arange(n), [str(i) for i in range(n)], [f"g{i}" for i in range(n)])
-    assert len({t.name for t in figure.data if t.type == "bar"}) == 11
+    assert len({t.name for t in figure.data if t.type == "scatter" and t.mode == "markers"}) == 11
 
 
 def test_frames_stand_around_clusters_and_the_tree_above():
     tree = cluster(DISTANCE.to_numpy())
     labels = tree.cut(clusters=3)
     _, figure = drawn(brackets=tree.lines(), clusters=labels, cut=0.2)
-    lines = {t.yaxis or "y": t for t in figure.data if t.type == "scatter"}
+    lines = {t.yaxis or "y": t for t in figure.data if t.type == "scatter" and t.mode == "lines"}
     sizes = np.diff(np.reshape(lines["y"].x, (-1, 6))[:, :2]).ravel()
     assert sorted(sizes) == sorted(np.bincount(labels)[1:])
     assert np.nanmax(lines["y3"].y) == pytest.approx(tree.merges[-1, 2])
@@ -78,17 +89,63 @@ def test_long_names_are_cut_and_few_tasks_are_enough():
     assert len(similarity_matrix(one.iloc[:0, :0], np.arange(0), [], []).layout.meta["ids"]) == 0
 
 
-def test_fifteen_hundred_tasks_stay_below_eight_megabytes():
-    n = 1500
+def large(n=1500, clusters=None, **options):
     D = np.random.default_rng(0).random((n, n)).astype(np.float32)
     ids = [f"task-{i}" for i in range(n)]
-    figure = similarity_matrix(
-        pd.DataFrame(D, index=ids, columns=ids), np.arange(n), ids, [f"g{i % 12}" for i in range(n)]
-    )
+    frame, groups = pd.DataFrame(D, index=ids, columns=ids), [f"g{i % 12}" for i in range(n)]
+    return D, ids, similarity_matrix(frame, np.arange(n), ids, groups, clusters=clusters, **options)
+
+
+def pixels(figure) -> tuple[np.ndarray, np.ndarray]:
+    """The picture's palette indices and its palette."""
+    _, encoded = figure.layout.images[0].source.split(",")
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+        return np.asarray(image), np.array(image.getpalette()).reshape(-1, 3)
+
+
+def test_fifteen_hundred_tasks_are_a_picture_of_their_distances_below_four_megabytes():
+    D, ids, figure = large()
     text = figure.to_json()
-    assert len(text) < 8e6
-    np.testing.assert_allclose(figure.data[0].z / 1e4, D, atol=5.1e-5)
+    assert len(text) < 4e6
     assert json.loads(text)["layout"]["meta"]["ids"] == ids
+    found, palette = pixels(figure)
+    low, high = np.percentile(D[~np.eye(len(D), dtype=bool)], [0.5, 99.5])
+    step = (high - low) / (len(palette) - 1)
+    np.testing.assert_allclose(low + step * found, np.clip(D, low, high), atol=0.51 * step)
+    assert palette[-1].sum() > palette[0].sum()  # dark is near
+    image = figure.layout.images[0]
+    assert (image.x, image.y, image.sizex, image.sizey) == (-0.5, -0.5, 1500, 1500)
+
+
+def test_a_picture_is_pointed_at_by_coarse_cells():
+    D, _, figure = large(1000)
+    coarse = figure.data[0]
+    assert coarse.opacity == 0
+    size = int(coarse.x[1] - coarse.x[0])
+    first, last = slice(0, size), slice(size * (len(coarse.x) - 1), None)
+    assert coarse.z[0, 0] == pytest.approx(D[first, first].mean(), abs=1e-6)
+    assert coarse.z[-1, 0] == pytest.approx(D[last, first].mean(), abs=1e-6)
+    assert all(str(x) in figure.layout.xaxis.labelalias for x in coarse.x)
+
+
+def test_an_enlarged_cluster_of_a_picture_is_drawn_cell_by_cell():
+    labels = np.repeat([1, 2, 3], [700, 100, 100])
+    D, _, figure = large(900, labels, enlarged=2)
+    cells = next(t for t in figure.data if t.type == "heatmap" and t.opacity is None and t.yaxis is None)
+    np.testing.assert_array_equal(cells.z, D[700:800, 700:800])
+    assert list(cells.x) == list(range(700, 800))
+    assert list(figure.layout.xaxis.range) == [699.5, 799.5]
+    assert (cells.zmin, cells.zmax) == (figure.data[0].zmin, figure.data[0].zmax)
+
+
+def test_pixels_of_a_matrix_larger_than_the_picture_are_means():
+    values = np.arange(36.0).reshape(6, 6)
+    means, edges = block_means(values, 4)
+    np.testing.assert_array_equal(edges, [0, 2, 4, 6])
+    np.testing.assert_allclose(means, [[values[i : i + 2, j : j + 2].mean() for j in (0, 2, 4)] for i in (0, 2, 4)])
+    means, edges = block_means(values[:5, :5], 3)
+    np.testing.assert_array_equal(edges, [0, 2, 4, 5])
+    assert means[2, 2] == values[4, 4]
 
 
 def test_what_cannot_be_drawn_is_refused():
