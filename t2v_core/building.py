@@ -132,7 +132,7 @@ def verify(
     if expert is None:
         raise InputError(f"there is no expert {expert_id or GENERIC!r} in the bank; `experts` lists them")
     device = torch.device("cpu")
-    stored = bank.embeddings(TASK2VEC)[item.id]
+    stored = bank.embeddings(TASK2VEC, tasks=[item.id])[item.id]
     report("embedding", 0, 1, item.name)
     settings = Task2VecSettings(**stored.settings)  # type: ignore[arg-type]
     again = embed_task(item.decoded, load_probe(stored.probe_id, device), settings).fisher
@@ -162,7 +162,7 @@ def _embed_all(
 ) -> None:
     info = load_probe(probe_name, torch.device("cpu")).info
     known = {t.id: t.content_hash for t in bank.tasks()}
-    present = bank.embeddings(TASK2VEC, info.weights_hash)
+    present = bank.embeddings(TASK2VEC, info.weights_hash, chunks=False)
     pending: dict[Future[TaskEmbeddings], WorldTask] = {}
     for item in tasks:
         same = known.get(item.id) == item.decoded.content_hash

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 from sqlalchemy import update
@@ -58,20 +61,33 @@ def bundled() -> Probe:
     return load_bundled(torch.device("cpu"))
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that takes long to make: the first worker to ask for it makes it, all others find it."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a folder of its own within the run's
+        root = root.parent
+    place, part = root / name, root / f"{name}.part"
+    with FileLock(f"{place}.lock"):
+        if not place.exists():
+            shutil.rmtree(part, ignore_errors=True)
+            make(part)
+            part.rename(place)
+    return place
+
+
 @pytest.fixture(scope="session")
 def built_bank(tmp_path_factory, worlds) -> Path:
     """A bank of eight tasks and four experts, written by ``build_demo``. Copy it before changing it."""
-    from dataclasses import replace
-
     from t2v_core.building import build_demo
 
-    place = tmp_path_factory.mktemp("built") / "bank"
-    kinds = {"shapes": "large", "textures": "large", "digits": "broad"}
-    tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
-    bank = Bank(place)
-    build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
-    bank.close()
-    return place
+    def make(place: Path) -> None:
+        kinds = {"shapes": "large", "textures": "large", "digits": "broad"}
+        tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
+        bank = Bank(place)
+        build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
+        bank.close()
+
+    return made_once(tmp_path_factory, "built bank", make)
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +95,12 @@ def built_methods(tmp_path_factory, built_bank, bundled, worlds) -> Path:
     """The small bank with what images without labels, and untrained networks, are compared by. Copy it as well."""
     from tests.unlabelled import keep_methods
 
-    place = Path(shutil.copytree(built_bank, tmp_path_factory.mktemp("methods") / "bank"))
-    bank = Bank(place)
-    keep_methods(bank, bundled, worlds)
-    bank.close()
-    return place
+    def make(place: Path) -> None:
+        bank = Bank(shutil.copytree(built_bank, place))
+        keep_methods(bank, bundled, worlds)
+        bank.close()
+
+    return made_once(tmp_path_factory, "built bank with methods", make)
 
 
 @pytest.fixture

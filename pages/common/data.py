@@ -1,4 +1,4 @@
-"""Tables the pages draw from, cached by the bank's version so that they are read once per change."""
+"""Tables the pages draw from, read once per change of the bank. Shared: read only."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def track_record(bank: Bank, way: str) -> list[dict[str, Any]]:
     return _track_record(bank, way, bank.location, bank.version())
 
 
-@st.cache_data(show_spinner="Reading the tasks …", max_entries=4)
+@st.cache_resource(show_spinner="Reading the tasks …", max_entries=4)
 def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     return table_of_tasks(_bank)
 
 
-@st.cache_data(show_spinner="Judging the rules of choice …", max_entries=4)
+@st.cache_resource(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     rules = [Nearest(metric) for metric in METRICS]
     return table_of_audits(audit_by_kind(from_bank(_bank), rules)).dropna(subset=["mean"])
@@ -52,7 +52,7 @@ def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 @st.cache_data(show_spinner=False, max_entries=4)
 def _kept_ways(_bank: Bank, location: str, version: int) -> list[str]:
     own = {e.task_id for e in _bank.experts()}
-    kept = {method for method in {w.method for w in WAYS.values()} if own & _bank.embeddings(method).keys()}
+    kept = {method for method in {w.method for w in WAYS.values()} if own & _bank.embedded(method)}
     return [name for name, way in WAYS.items() if way.method in kept]
 
 

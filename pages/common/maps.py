@@ -49,7 +49,7 @@ def map_table(bank: Bank, metric: str = "symmetric", perplexity: float = PERPLEX
     return _map_table(bank, metric, perplexity, bank.location, bank.version())
 
 
-@st.cache_data(show_spinner="Drawing the map …", max_entries=8)
+@st.cache_resource(show_spinner="Drawing the map …", max_entries=8)
 def _map_table(_bank: Bank, metric: str, perplexity: float, location: str, version: int) -> pd.DataFrame:
     return table_of_places(_bank, task_table(_bank), distances(_bank, metric), perplexity)
 
@@ -67,7 +67,7 @@ def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:
         x and y; None where fewer than three tasks of the map have such an embedding.
     """
     tasks = map_table(bank)
-    found = bank.embeddings(embedding.method, embedding.weights_hash)
+    found = bank.embeddings(embedding.method, embedding.weights_hash, chunks=False)
     fixed = [i for i in tasks.index[~tasks["upload"]] if i in found and found[i].space == embedding.space]
     if len(fixed) < 3:
         return None

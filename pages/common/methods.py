@@ -71,7 +71,7 @@ def _compared(_bank: Bank, location: str, version: int) -> Compared | None:
     audits = bank_study(_bank).audits if records else {}
     if not audits:
         return None
-    vectors = [e.vector for e in _bank.embeddings(TASK2VEC).values()]
+    vectors = [e.vector for e in _bank.embeddings(TASK2VEC, chunks=False).values()]
     pretrained = value_histogram(np.stack(vectors)) if vectors else []
     return Compared(audits, records, method_table(audits, records), pretrained)
 

@@ -138,17 +138,37 @@ class Bank:
             return [task_from_row(dict(row)) for row in rows]
 
     def embeddings(
-        self, method: str, weights_hash: str | None = None, tasks: Sequence[str] | None = None
+        self,
+        method: str,
+        weights_hash: str | None = None,
+        tasks: Sequence[str] | None = None,
+        *,
+        chunks: bool = True,
     ) -> dict[str, Embedding]:
-        """Embeddings by task id, of one method and (where given) one probe and some tasks."""
-        query = select(schema.embedding).where(schema.embedding.c.method == method)
+        """Embeddings by task id.
+
+        Args:
+            method: of the embedding.
+            weights_hash: of the probe; by default any.
+            tasks: ids of those wanted; by default all.
+            chunks: read what the spread is made of, which takes up to twenty times the memory of the vectors.
+        """
+        columns = [c for c in schema.embedding.c if chunks or not c.name.startswith("chunk_")]
+        none = {} if chunks else {"chunk_ratios": b"", "chunk_weights": b""}
+        query = select(*columns).where(schema.embedding.c.method == method)
         if tasks is not None:
             query = query.where(schema.embedding.c.task_id.in_(tasks))
         if weights_hash is not None:
             query = query.where(schema.embedding.c.weights_hash == weights_hash)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(schema.embedding.c.task_id)).mappings()
-            return {r["task_id"]: embedding_from_row(dict(r)) for r in rows}
+            return {r["task_id"]: embedding_from_row(dict(r) | none) for r in rows}
+
+    def embedded(self, method: str) -> set[str]:
+        """Ids of the tasks with an embedding of a method."""
+        query = select(schema.embedding.c.task_id).where(schema.embedding.c.method == method)
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
 
     def all_embeddings(self) -> list[tuple[str, Embedding]]:
         """Every embedding with its task's id, of whatever method and probe."""

@@ -34,6 +34,9 @@ LEGEND = {
 MANY = 400
 """With more tasks points are drawn smaller."""
 
+VERY_MANY = 3000
+"""With more tasks points are drawn by WebGL: as elements of the page they would take seconds at every answer."""
+
 
 def task_map(
     tasks: pd.DataFrame,
@@ -64,19 +67,20 @@ def task_map(
     figure = go.Figure()
     known, uploads = tasks[~tasks["upload"]], tasks[tasks["upload"]]
     chosen = frozenset(selected)
-    size = 11 if len(tasks) <= MANY else 7
+    size = 11 if len(tasks) <= MANY else 7 if len(tasks) <= VERY_MANY else 5
+    many = len(tasks) > VERY_MANY
     if links is not None:
         figure.add_trace(_lines(tasks.set_index("id"), *links))
     if pd.api.types.is_numeric_dtype(known["group"]) and len(known):
-        figure.add_trace(_points(known, colour_title, chosen, _scale(known["group"], colour_title, size)))
+        figure.add_trace(_points(known, colour_title, chosen, _scale(known["group"], colour_title, size), many))
     else:
         known = known.assign(group=top_groups(known["group"].astype(str).tolist()))
         for group, colour in group_colours(known["group"].tolist()).items():
             part = known[known["group"] == group]
-            figure.add_trace(_points(part, group, chosen, {"color": colour, "size": size, "opacity": 0.85}))
+            figure.add_trace(_points(part, group, chosen, {"color": colour, "size": size, "opacity": 0.85}, many))
     if len(uploads):
         star = {"color": UPLOAD_COLOUR, "size": 18, "symbol": "star", "line": {"width": 1, "color": "white"}}
-        trace = _points(uploads, "your uploads", chosen, star)
+        trace = _points(uploads, "your uploads", chosen, star, False)
         trace.update(mode="markers+text", text=uploads["name"].str.slice(0, 28), textposition="top center")
         figure.add_trace(trace)
     if cloud is not None:
@@ -95,8 +99,10 @@ def task_map(
     return figure
 
 
-def _points(part: pd.DataFrame, name: str, chosen: frozenset[str], marker: dict) -> go.Scatter:
-    trace = go.Scatter(
+def _points(
+    part: pd.DataFrame, name: str, chosen: frozenset[str], marker: dict, many: bool
+) -> go.Scatter | go.Scattergl:
+    trace = (go.Scattergl if many else go.Scatter)(
         x=part["x"],
         y=part["y"],
         mode="markers",

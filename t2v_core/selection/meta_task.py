@@ -163,7 +163,7 @@ def _vectors(bank: Bank, info: ProbeInfo, tasks: Sequence[TaskRecord], experts: 
     targets, sources = {}, {}
     samples = np.ones(len(experts), dtype=np.int64)
     for method in (DOMAIN, TASK2VEC):
-        found = bank.embeddings(method, info.weights_hash)
+        found = bank.embeddings(method, info.weights_hash, chunks=False)
         missing = np.full(len(next(iter(found.values())).vector) if found else 1, np.nan, dtype=np.float32)
         own = [found.get(e.task_id or "") for e in experts]
         targets[method] = np.stack([found[t.id].vector if t.id in found else missing for t in tasks])

@@ -13,12 +13,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import select
 
-from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.methods import kept_methods
-from t2v_core.bank.rows import embedding_from_row
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
@@ -60,7 +57,7 @@ def task_distances(
     info = info or next(iter(bank.probes().values()), None)
     if info is None:
         return pd.DataFrame()
-    found = embeddings_without_chunks(bank, DOMAIN if metric == "domain" else TASK2VEC, info.weights_hash)
+    found = bank.embeddings(DOMAIN if metric == "domain" else TASK2VEC, info.weights_hash, chunks=False)
     if not found:
         return pd.DataFrame()
     ids, embeddings = list(found), list(found.values())
@@ -73,16 +70,6 @@ def task_distances(
     if metric == "asymmetric":
         matrix = asymmetric(matrix, _complexity(bank, embeddings, vectors, hashes, info), alpha).astype(np.float32)
     return pd.DataFrame(matrix, index=ids, columns=ids)
-
-
-def embeddings_without_chunks(bank: Bank, method: str, weights_hash: str) -> dict[str, Embedding]:
-    """Embeddings by task id with no chunks in them, which take twenty times the memory of the vectors."""
-    columns = [column for column in schema.embedding.c if not column.name.startswith("chunk_")]
-    query = select(*columns).where(schema.embedding.c.method == method, schema.embedding.c.weights_hash == weights_hash)
-    with bank.engine.connect() as connection:
-        rows = connection.execute(query.order_by(schema.embedding.c.task_id)).mappings()
-        none = {"chunk_ratios": b"", "chunk_weights": b""}
-        return {row["task_id"]: embedding_from_row(dict(row) | none) for row in rows}
 
 
 def _complexity(

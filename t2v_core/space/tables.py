@@ -10,7 +10,6 @@ import pandas as pd
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.space.kept import kept_map
-from t2v_core.space.matrix import embeddings_without_chunks
 from t2v_core.space.projection import PERPLEXITY, place
 
 UPLOAD = "upload"
@@ -56,7 +55,7 @@ def task_table(bank: Bank) -> pd.DataFrame:
     taxonomy stand under their data set, uploads under their own name.
     """
     info = next(iter(bank.probes().values()), None)
-    embedded = {} if info is None else embeddings_without_chunks(bank, TASK2VEC, info.weights_hash)
+    embedded = {} if info is None else bank.embeddings(TASK2VEC, info.weights_hash, chunks=False)
     rows = []
     for t in bank.tasks():
         path = t.taxonomy or (("your uploads",) if t.kind == UPLOAD else (t.origin,))

@@ -11,7 +11,7 @@ from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.space import matrix
 from t2v_core.space.distances import asymmetric, cosine, symmetric, to_trivial
-from t2v_core.space.matrix import embeddings_without_chunks, task_distances
+from t2v_core.space.matrix import task_distances
 from tests.space.conftest import INFO, embedding, put, record
 
 
@@ -117,7 +117,7 @@ def test_a_missing_vector_stays_missing_once_kept(plain_bank):
 
 
 def test_vectors_come_without_chunks(plain_bank):
-    full, light = plain_bank.embeddings(TASK2VEC), embeddings_without_chunks(plain_bank, TASK2VEC, "w")
+    full, light = plain_bank.embeddings(TASK2VEC), plain_bank.embeddings(TASK2VEC, "w", chunks=False)
     assert list(full) == list(light)
     for task_id, e in light.items():
         np.testing.assert_array_equal(e.vector, full[task_id].vector)
