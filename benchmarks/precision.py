@@ -1,6 +1,6 @@
 """What bfloat16 changes: how far it moves embeddings, whether it changes a choice, and how much faster it is.
 
-    python -m benchmarks.precision --data ../shared/data/cifar100.zip [--every 4] [--out FILE]
+    python -m benchmarks.precision --data cifar100.zip [--every 4] [--out FILE]
 
 Targets of the demo bank are embedded in both precisions, one after the other in one run; each embedding then picks an
 expert of the bank by the symmetric distance.

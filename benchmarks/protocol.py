@@ -1,6 +1,6 @@
 """The Fisher diagonal against the public protocol, and beside libraries that give per-sample gradients.
 
-    python -m benchmarks.protocol --data ../shared/data/cifar100.zip [--images 1000] [--rounds 3] [--out FILE]
+    python -m benchmarks.protocol --data cifar100.zip [--images 1000] [--rounds 3] [--out FILE]
 
 The public protocol caches features, trains the head for ten epochs, draws 10,000 labels and squares the gradient of
 each batch's mean. Its error is how far its F (times the batch size, which undoes its scale) lies from the exact one of

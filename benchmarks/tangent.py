@@ -1,7 +1,7 @@
 """What the Task Tangent Kernel and PseudoTask cost, and how often the kernel finds a task's twin.
 
     python -m benchmarks.tangent [--networks 100] [--resnet18 3] [--device cpu] [--threads 2] [--out FILE]
-    python -m benchmarks.tangent --data ../shared/data/cifar100.zip [--networks 12]
+    python -m benchmarks.tangent --data cifar100.zip [--networks 12]
 
 Without ``--data``: seconds on the wall for a task of 500 random images, one network after the other and several
 stacked into one call; the kernel of 1,000 tasks; and PseudoTask with the bundled probe. With it: the rank of a

@@ -15,13 +15,12 @@ import streamlit as st
 
 from t2v_core.bank.bank import Bank
 from t2v_core.selection.audit import ALL, OFFSET, Audit, audit, audit_by_kind, needs_offset
-from t2v_core.selection.bank_audit import kept
+from t2v_core.selection.bank_audit import found_kept, kept
 from t2v_core.selection.measured import measured_selectors
 from t2v_core.selection.meta_task import KINDS, MetaTask, from_bank
 from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.nearest import METRICS, Nearest, TunedAlpha, tune_alpha
 from t2v_core.selection.published import published
-from t2v_core.selection.regret import FloatArray
 from t2v_core.selection.selectors import Selector, Static, TwoStage
 from t2v_core.selection.tables import meta_task_from_csv, scores_from_csv
 
@@ -102,38 +101,9 @@ def tuned_alpha(_found: Audit, *key: object) -> TunedAlpha:
 # ---- MODEL2VEC, learned beside the page ---------------------------------------------------------------
 
 
-class NotKeptError(Exception):
-    """The scores of a rule that learns are not in the bank yet."""
-
-
-@dataclass(frozen=True, repr=False)
-class _AsKept(Selector):
-    """A rule that is read from the bank under its own settings and never learned here."""
-
-    rule: Selector
-
-    def __repr__(self) -> str:
-        return repr(self.rule)
-
-    @property
-    def name(self) -> str:
-        return self.rule.name
-
-    @property
-    def title(self) -> str:
-        return self.rule.title
-
-    def scores(self, meta: MetaTask) -> FloatArray:
-        raise NotKeptError
-
-
 def model2vec_is_kept(bank: Bank) -> bool:
     """Whether MODEL2VEC has learned from the errors as they are now."""
-    try:
-        kept(bank, _AsKept(Model2Vec()), _targets(bank, bank.location, bank.version()))
-    except NotKeptError:
-        return False
-    return True
+    return found_kept(bank, Model2Vec(), _targets(bank, bank.location, bank.version())) is not None
 
 
 @dataclass(frozen=True)

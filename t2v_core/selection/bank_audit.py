@@ -42,12 +42,22 @@ def kept(bank: Bank, selector: Selector, meta: MetaTask) -> Given:
         selector: a frozen dataclass, whose ``repr`` gives all its settings.
         meta: the meta-task.
     """
-    key = content_key("scores", repr(selector), _content(meta))
-    scores = bank.derived(key)
-    if scores is None:
-        scores = selector.scores(meta)
-        bank.keep_derived(key, scores)
+    found = found_kept(bank, selector, meta)
+    if found is not None:
+        return found
+    scores = selector.scores(meta)
+    bank.keep_derived(_key(selector, meta), scores)
     return Given(selector.name, selector.title, scores, selector.heads(meta))
+
+
+def found_kept(bank: Bank, selector: Selector, meta: MetaTask) -> Given | None:
+    """A selector's scores as ``kept`` has left them in the bank; None where it has not, or the bank has changed."""
+    scores = bank.derived(_key(selector, meta))
+    return None if scores is None else Given(selector.name, selector.title, scores, selector.heads(meta))
+
+
+def _key(selector: Selector, meta: MetaTask) -> str:
+    return content_key("scores", repr(selector), _content(meta))
 
 
 def learned_shifts(bank: Bank, selector: Model2Vec, meta: MetaTask) -> dict[str, NDArray[np.float64]]:
