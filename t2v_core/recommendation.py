@@ -188,7 +188,7 @@ def _write(
     fitted: dict[str, Fitted],
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    save(Bank(out / "task"), task)
+    save(Bank(out / "task"), task, pictures=result["options"]["pictures"])
     places = {row["expert_id"]: row for row in result["ranking"]}
     # Heads know the classes they were fitted on, which may be fewer than there are folders.
     classes = tuple(task.record.classes[k] for k in np.unique(task.decoded.task.labels)) if fitted else ()
