@@ -14,6 +14,7 @@ STYLE = """
   h1 {padding-top: 0; margin-bottom: .1rem;}
   .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
   .st-key-wrap [data-testid="stColumn"] {min-width: min(24rem, 100%);}
+  .st-key-wrap_small [data-testid="stColumn"] {min-width: min(17rem, 100%);}
 </style>
 """
 

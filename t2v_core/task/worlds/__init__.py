@@ -90,6 +90,15 @@ class Chosen:
         return WorldTask(id, DecodedTask(task, self.pixels, self.digests), kind, self.made_here)
 
 
+MADE_HERE = ("made by code", "scikit-learn digits", "glyphs of ")
+"""How the origins of tasks begin whose images the product draws, or has with scikit-learn."""
+
+
+def made_here(origin: str) -> bool:
+    """Whether the images of a task of some origin can be made again at any time."""
+    return origin.startswith(MADE_HERE)
+
+
 def slug(text: str) -> str:
     """``text`` as part of an id: lower-case words joined by hyphens."""
     return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
