@@ -26,7 +26,7 @@ COLUMNS = {
     "name": st.column_config.TextColumn("task", pinned=True, width="medium"),
     "role": st.column_config.TextColumn("role in this bank"),
     "classes": st.column_config.NumberColumn(width=80),
-    "images": st.column_config.NumberColumn("training images", width=120),
+    "images": st.column_config.NumberColumn("training images", format="localized", width=120),
     "pictures": st.column_config.ImageColumn(width=200, help="A few of its images, where someone kept them."),
     "path": st.column_config.TextColumn("place in the taxonomy", width="medium"),
     "error": st.column_config.NumberColumn("head's error, %", format="%.0f", help="Of a linear head on the probe."),
@@ -45,6 +45,7 @@ def tasks_tab(bank: Bank) -> None:
     roles = sorted(table["role"].unique())
     chosen = st.multiselect("Show", roles, placeholder="all", key="bank_roles")
     shown = table[table["role"].isin(chosen)] if chosen else table
+    shown = shown.sort_values("kind", key=lambda kind: kind != UPLOAD, kind="stable")  # people's own first
     found = within(pictures(bank), TABLE_BYTES, shown["id"])
     columns = COLUMNS if found else {name: column for name, column in COLUMNS.items() if name != "pictures"}
     table_shown = shown.assign(pictures=shown["id"].map(found).fillna("")) if found else shown
@@ -89,27 +90,28 @@ def jobs_tab(store: JobStore) -> None:
 
 
 def _job_row(store: JobStore, job: Job) -> None:
-    text, *buttons = st.columns([5, 1, 1, 1], vertical_alignment="center")
+    row = st.container(horizontal=True, vertical_alignment="center")
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
     detail = f"{job.stage} {job.done}/{job.total} {job.message}" if job.active else job.message
-    text.markdown(f"**{job.title}** · {job.state} · {when}" + (f"  \n{detail}" if detail else ""))
+    row.markdown(f"**{job.title}** · {job.state} · {when}" + (f"  \n{detail}" if detail else ""), width="stretch")
     if job.kind in ("recommend", "train"):
-        with buttons[0]:
-            st.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
-    if job.active and buttons[1].button("Cancel", key=f"cancel{job.id}"):
+        row.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
+    if job.active and row.button("Cancel", key=f"cancel{job.id}"):
         store.cancel(job.id)
         st.rerun(scope="fragment")
-    if job.state in (INTERRUPTED, CANCELLED, FAILED) and buttons[1].button("Resume", key=f"resume{job.id}"):
+    if job.state in (INTERRUPTED, CANCELLED, FAILED) and row.button(
+        "Try again" if job.state == FAILED else "Resume", key=f"resume{job.id}"
+    ):
         store.resume(job.id)
         st.rerun(scope="fragment")
-    if not job.active and buttons[2].button("Remove", key=f"remove{job.id}", help="Also removes its uploaded images."):
+    if not job.active and row.button("Remove", key=f"remove{job.id}", help="Also removes its uploaded images."):
         store.remove(job.id)
         st.rerun(scope="fragment")
 
 
 def transfer_tab(bank: Bank) -> None:
     """Take the bank away, or add another one's contents."""
-    left, right = st.columns(2)
+    left, right = st.container(key="wrap_small").columns(2)
     with left:
         st.markdown("##### Take it away")
         st.write("Everything but jobs in one zip: tasks with their pictures, experts, errors.")

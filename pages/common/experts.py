@@ -20,6 +20,9 @@ from t2v_core.space.tables import UPLOAD
 STARTED = "bank_job"
 """Where the session remembers the job it started on this page."""
 
+LISTED = 12
+"""Places of images that are named one by one."""
+
 COLUMNS = {
     "expert": st.column_config.TextColumn(pinned=True, width="medium"),
     "mean error": st.column_config.NumberColumn(
@@ -27,7 +30,7 @@ COLUMNS = {
     ),
     "measured": st.column_config.NumberColumn("tasks measured"),
     "trained on": st.column_config.TextColumn(width="medium"),
-    "images": st.column_config.NumberColumn("training images"),
+    "images": st.column_config.NumberColumn("training images", format="localized"),
     "seconds": st.column_config.NumberColumn("training time, s", format="%.0f"),
     "architecture": st.column_config.TextColumn("network"),
     "weights": st.column_config.TextColumn(help="The beginning of the checksum of its weights."),
@@ -104,26 +107,18 @@ def measure_errors(bank: Bank, store: JobStore) -> None:
     if not lacking:
         st.write("Every error of every labelled task under every expert was measured.")
         return
+    can = {place.key: place for place in lacking if place.arguments is not None}
     st.write(
         f"{sum(p.missing for p in lacking):,} errors were not measured. That takes the images of the tasks, which a "
         "bank does not keep:"
     )
-    can = {place.key: place for place in lacking if place.arguments is not None}
-    st.dataframe(
-        pd.DataFrame(
-            [
-                {
-                    "tasks": p.title,
-                    "missing": p.missing,
-                    "can be measured here": p.key in can,
-                    "images": p.why,
-                }
-                for p in lacking
-            ]
-        ),
-        hide_index=True,
-        column_config={"images": st.column_config.TextColumn(width="large")},
-    )
+    lines = [
+        f"- {':green[can be measured]' if place.key in can else ':orange[cannot be measured here]'}: "
+        f"**{place.title}**, {place.missing:,} missing; {place.why}."
+        for place in lacking
+    ]
+    more = f"\n- and {len(lines) - LISTED} more." if len(lines) > LISTED else ""
+    st.markdown("\n".join(lines[:LISTED]) + more)
     if not can:
         st.info("None of these tasks has its images at hand, so nothing can be measured from here.")
         return

@@ -30,13 +30,15 @@ def keep(bank: Bank, task_id: str, out: Path) -> None:
         return
     if own is None:
         return
+    above = st.container()
     pictures = False
     if strip:
         pictures = st.checkbox("with six small pictures", True, key="keep_pictures", help=SEEN)
         if pictures:
             st.image(strip, width=WIDE)
             st.caption(SEEN)
-    if st.button("Keep this task in the bank", help="Its vectors and labels' names; of its images only these six."):
+    what = "Its vectors and labels' names; of its images none but the six below, while they are ticked."
+    if above.button("Keep this task in the bank", help=what if strip else "Its vectors and labels' names; no images."):
         copy_tasks(own, bank, pictures=pictures)
         st.rerun()
 

@@ -17,7 +17,7 @@ from t2v_core.selection.ways import WITHOUT_LABELS
 WIDTH = 66
 """Pixels of a picture without a name."""
 
-NAMED = 88
+NAMED = 76
 """Pixels of a picture with its class below: most names fit."""
 
 

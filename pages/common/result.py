@@ -36,7 +36,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     ranking = result["ranking"]
     best = ranking[0]
     st.subheader(f"Start from: {best['name']}")
-    left, right = st.columns([1.6, 1])
+    left, right = st.container(key="wrap_small").columns([1.6, 1])
     with left:
         st.markdown(f"**Why.** {best['reason']}")
         word = result["certainty"].split(":")[0]
@@ -52,7 +52,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         keep(bank, result["task"]["id"], out)
         _report(bank, result)
     _facts(result)
-    distances, heads = st.columns(2)
+    distances, heads = st.container(key="wrap_charts").columns(2)
     with distances:
         st.markdown("##### By distance between tasks")
         st.plotly_chart(ranking_chart(ranking[:SHOWN]), key="ranking", alt="Distance of the nearest experts")

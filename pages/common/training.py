@@ -35,7 +35,7 @@ def offer_training(bank: Bank, job: Job) -> None:
         return
     prices = {c["schedule"]: c for c in costs}
     names = sorted(prices, key=list(TITLES).index)
-    chosen = st.radio("How", names, format_func=lambda n: _price(prices[n]), key="training_schedule")
+    chosen = st.radio("How thoroughly", names, format_func=lambda n: _price(prices[n]), key="training_schedule")
     own = next((e for e in bank.experts() if e.task_id == result["task"]["id"]), None)
     st.caption(
         "It starts from the generic network, as every expert of this bank does, and learns from all images but those "
@@ -61,7 +61,7 @@ def show_trained(job: Job, out: Path) -> None:
     result: dict[str, Any] = job.result or {}
     st.subheader(f"Your expert is ready: {result['name']}")
     training, tested = result["training"], result.get("tested")
-    left, right = st.columns([1.6, 1])
+    left, right = st.container(key="wrap_small").columns([1.6, 1])
     with left:
         again = "It was trained in the same way before, so nothing was repeated. " if result["already"] else ""
         st.markdown(
