@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.common.chosen import focused, show_focus, show_table
 from pages.common.frame import BANK, EXPERT, open_page
+from pages.common.hover import hover_cards
 from pages.common.maps import COLOURS, MOST_CLUSTERED, clusters, map_table, surroundings
 from pages.common.selected import select, selected
 from pages.common.space import METRICS, available_metrics, records
@@ -181,6 +182,7 @@ def explore(bank: Bank) -> None:
         show_table(visible, chosen)
     with right:
         show_focus(bank, visible, focus, around)
+    hover_cards(bank, [f"map_{side}_chart" for side in maps], [*chosen, *(around.neighbours.index if around else ())])
 
 
 def say_what_is_seen(maps: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ from pages.common.intake import allowed_roots, preview, server_path, stage_uploa
 from pages.common.preview import show_heading, show_preview, show_without_labels
 from pages.common.request import ask
 from pages.common.result import show_result
+from pages.common.training import show_trained
+from pages.common.work import show_failure, watch
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
-from t2v_core.jobs.store import CANCELLED, CANCELLING, DONE, FAILED, INTERRUPTED, Job, JobStore
+from t2v_core.jobs.store import DONE, Job, JobStore
 
 
 def take_in(bank: Bank) -> None:
@@ -78,7 +79,7 @@ def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
 
 
 def _explain() -> None:
-    folders, table, plain = st.columns([1, 1.25, 0.8])
+    folders, table, plain = st.container(key="wrap_small").columns([1, 1.25, 1])
     folders.markdown(
         "**One subfolder per class**\n```\nflowers/\n  rose/   1.jpg 2.jpg …\n  tulip/  1.jpg 2.jpg …\n```\n"
         "or the same below `train/` and `test/`."
@@ -123,38 +124,17 @@ def _start(bank: Bank, source: Path, arguments: dict[str, Any]) -> None:
     st.rerun()
 
 
-@st.fragment(run_every=0.7)
-def watch(store: JobStore, job_id: str) -> None:
-    """Progress of a running job; the page is run again when it ends."""
-    job = store.get(job_id)
-    if not job.active:
-        st.rerun()
-    st.subheader(f"Working on {job.title}")
-    waited = time.time() - job.created
-    st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=f"{job.stage.capitalize()} · {job.message}")
-    st.caption(f"{waited:.0f} s so far. You can close this page; the work goes on and this address shows the result.")
-    if st.button("Cancel", disabled=job.state == CANCELLING):
-        store.cancel(job_id)
-
-
 def show_end(bank: Bank, store: JobStore, job: Job) -> None:
     """What a job that is over came to."""
-    if job.kind != "recommend":
+    if job.state != DONE or not job.result:
+        show_failure(store, job)
+    elif job.kind == "recommend":
+        show_result(bank, job, store.folder(job.id) / "out")
+    elif job.kind == "train":
+        show_trained(job, store.folder(job.id) / "out")
+    else:
         st.info(f"“{job.title}” is over; what it came to is in the bank.")
         st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
-        return
-    if job.state == DONE and job.result:
-        show_result(bank, job, store.folder(job.id) / "out")
-        return
-    text = {
-        FAILED: job.message,
-        CANCELLED: "The work was stopped on request.",
-        INTERRUPTED: "The work was cut off: the process or the machine was stopped.",
-    }[job.state]
-    st.error(f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}")
-    if st.button("Resume" if job.state != FAILED else "Try again", type="primary"):
-        store.resume(job.id)
-        st.rerun()
 
 
 bank = open_page(

@@ -6,72 +6,76 @@ import tempfile
 import time
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
-from pages.common.data import audit_table, task_table
+from pages.common.data import task_table
+from pages.common.experts import measure_errors, remove_expert, show_experts, show_started
 from pages.common.frame import EXPERT, jobs, open_page, show_error
+from pages.common.new_expert import add_expert
+from pages.common.pictures import TABLE_BYTES, pictures, within
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.transfer import error_table, export_bank, import_bank
+from t2v_core.bank.transfer import export_bank, import_bank
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import CANCELLED, FAILED, INTERRUPTED, Job, JobStore
-from t2v_core.space.tables import UPLOAD, kind_words
+from t2v_core.space.tables import UPLOAD
+
+COUNTED = {"tasks": "Tasks", "experts": "Experts", "errors": "Measured errors"}
+
+COLUMNS = {
+    "name": st.column_config.TextColumn("task", pinned=True, width="medium"),
+    "role": st.column_config.TextColumn("role in this bank"),
+    "classes": st.column_config.NumberColumn(width=80),
+    "images": st.column_config.NumberColumn("training images", format="localized", width=120),
+    "pictures": st.column_config.ImageColumn(width=200, help="A few of its images, where someone kept them."),
+    "path": st.column_config.TextColumn("place in the taxonomy", width="medium"),
+    "error": st.column_config.NumberColumn("head's error, %", format="%.0f", help="Of a linear head on the probe."),
+    "norm": st.column_config.NumberColumn(format="%.3g", help="Sum of the embedding's values."),
+    "origin": st.column_config.TextColumn("data set"),
+    "id": st.column_config.TextColumn("id", help="Its name in commands and links."),
+}
 
 
 def tasks_tab(bank: Bank) -> None:
     """All tasks, to search and to take away; uploads can be removed."""
-    table = task_table(bank).drop(columns=["level 1", "level 2", "level 3"])
+    table = task_table(bank)
     if table.empty:
         st.info("No task yet. Embed a folder on “Get an expert” and keep it, or import a bank below.")
         return
-    kinds = sorted(table["kind"].unique())
-    chosen = st.multiselect("Show", kinds, default=kinds, format_func=kind_words, key="bank_kinds")
-    shown = table[table["kind"].isin(chosen)]
-    st.dataframe(shown, hide_index=True, column_config={"norm": st.column_config.NumberColumn(format="%.3g")})
-    download("Download as CSV", shown, "tasks")
+    roles = sorted(table["role"].unique())
+    chosen = st.multiselect("Show", roles, placeholder="all", key="bank_roles")
+    shown = table[table["role"].isin(chosen)] if chosen else table
+    shown = shown.sort_values("kind", key=lambda kind: kind != UPLOAD, kind="stable")  # people's own first
+    found = within(pictures(bank), TABLE_BYTES, shown["id"])
+    columns = COLUMNS if found else {name: column for name, column in COLUMNS.items() if name != "pictures"}
+    table_shown = shown.assign(pictures=shown["id"].map(found).fillna("")) if found else shown
+    st.dataframe(table_shown[list(columns)], hide_index=True, column_config=columns, key="bank_tasks")
+    download("Download as CSV", shown[[name for name in COLUMNS if name != "pictures"]], "tasks")
     served = [e.task_id for e in bank.experts()]  # these stay: an expert was trained on them
     uploads = table[(table["kind"] == UPLOAD) & ~table["id"].isin(served)].set_index("id")["name"].to_dict()
     if uploads:
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         doomed = left.selectbox("Remove one of your tasks", list(uploads), index=None, format_func=uploads.get)
-        if right.button("Remove", disabled=doomed is None):
+        if right.button("Remove", disabled=doomed is None, key="remove_task"):
             bank.delete_task(doomed)
             st.rerun()
 
 
 def experts_tab(bank: Bank) -> None:
-    """All experts and the error matrix."""
-    experts = bank.experts()
-    if not experts:
-        st.info("No expert yet. Import a bank below, or build the demo bank.")
-        return
-    names = {t.id: t.name for t in bank.tasks()}
-    mean = bank.errors().mean()
-    st.dataframe(
-        pd.DataFrame(
-            [
-                {
-                    "expert": e.name,
-                    "trained on": names.get(e.task_id or "", "–"),
-                    "architecture": e.architecture,
-                    "images": e.training.get("images"),
-                    "classes": e.training.get("classes"),
-                    "mean error %": mean.get(e.id),
-                    "seconds of training": e.training.get("seconds"),
-                    "weights": e.weights_sha256[:12],
-                }
-                for e in experts
-            ]
-        ),
-        hide_index=True,
-        column_config={"mean error %": st.column_config.NumberColumn(format="%.1f")},
-    )
-    matrix = error_table(bank)
-    st.write(f"The error matrix: test error in % of {matrix.shape[0]} tasks under {matrix.shape[1]} experts.")
-    download("Download the error matrix as CSV", matrix, "errors", index=True)
-    with st.expander("How well each rule of choice does in this bank"):
-        st.dataframe(audit_table(bank).round(1), hide_index=True)
+    """All experts with their errors; adding one, measuring it, removing it."""
+    store = jobs(bank)
+    show_started(store)
+    if bank.experts():
+        show_experts(bank)
+    else:
+        st.info("No expert yet. Add one here, import a bank, or build the demo bank.")
+    with st.expander("Add an expert", icon=":material/add:"):
+        add_expert(bank, store)
+    if bank.experts():
+        with st.expander("Measure missing errors", icon=":material/speed:"):
+            measure_errors(bank, store)
+        with st.expander("Remove an expert", icon=":material/delete:"):
+            remove_expert(bank)
 
 
 @st.fragment(run_every=2.0)
@@ -79,37 +83,38 @@ def jobs_tab(store: JobStore) -> None:
     """Every job with what can be done about it."""
     found = store.list()
     if not found:
-        st.info("No job yet: work started on “Get an expert” appears here, and outlives the page and the server.")
+        st.info("No job yet: work started on “Get an expert” appears here, and goes on when you close the page.")
     for job in found:
         with st.container(border=True):
             _job_row(store, job)
 
 
 def _job_row(store: JobStore, job: Job) -> None:
-    text, *buttons = st.columns([5, 1, 1, 1], vertical_alignment="center")
+    row = st.container(horizontal=True, vertical_alignment="center")
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
     detail = f"{job.stage} {job.done}/{job.total} {job.message}" if job.active else job.message
-    text.markdown(f"**{job.title}** · {job.state} · {when}" + (f"  \n{detail}" if detail else ""))
-    if job.kind == "recommend":
-        with buttons[0]:
-            st.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
-    if job.active and buttons[1].button("Cancel", key=f"cancel{job.id}"):
+    row.markdown(f"**{job.title}** · {job.state} · {when}" + (f"  \n{detail}" if detail else ""), width="stretch")
+    if job.kind in ("recommend", "train"):
+        row.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
+    if job.active and row.button("Cancel", key=f"cancel{job.id}"):
         store.cancel(job.id)
         st.rerun(scope="fragment")
-    if job.state in (INTERRUPTED, CANCELLED, FAILED) and buttons[1].button("Resume", key=f"resume{job.id}"):
+    if job.state in (INTERRUPTED, CANCELLED, FAILED) and row.button(
+        "Try again" if job.state == FAILED else "Resume", key=f"resume{job.id}"
+    ):
         store.resume(job.id)
         st.rerun(scope="fragment")
-    if not job.active and buttons[2].button("Remove", key=f"remove{job.id}", help="Also removes its uploaded images."):
+    if not job.active and row.button("Remove", key=f"remove{job.id}", help="Also removes its uploaded images."):
         store.remove(job.id)
         st.rerun(scope="fragment")
 
 
 def transfer_tab(bank: Bank) -> None:
     """Take the bank away, or add another one's contents."""
-    left, right = st.columns(2)
+    left, right = st.container(key="wrap_small").columns(2)
     with left:
         st.markdown("##### Take it away")
-        st.write("Everything but jobs in one zip: JSON, arrays and safetensors.")
+        st.write("Everything but jobs in one zip: tasks with their pictures, experts, errors.")
         if st.button("Prepare the export"):
             with tempfile.TemporaryDirectory() as folder, st.spinner("Packing …"):
                 file = Path(folder) / "bank.zip"
@@ -134,8 +139,8 @@ def transfer_tab(bank: Bank) -> None:
 
 bank = open_page("Bank", "What is in the bank, which jobs ran, and how to take it all elsewhere.")
 counts = bank.counts()
-for column, (what, count) in zip(st.columns(4), counts.items(), strict=True):
-    column.metric(what.capitalize(), f"{count:,}")
+for column, (what, label) in zip(st.columns(len(COUNTED)), COUNTED.items(), strict=True):
+    column.metric(label, f"{counts[what]:,}")
 for tab, draw, what in zip(
     st.tabs(["Tasks", "Experts and errors", "Jobs", "Import and export"]),
     (tasks_tab, experts_tab, jobs_tab, transfer_tab),

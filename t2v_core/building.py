@@ -20,6 +20,7 @@ import torch
 from t2v_core import __version__
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord
+from t2v_core.bank.thumbnails import add_missing
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.embedding.task2vec import Task2VecSettings, TaskEmbeddings, embed_task
 from t2v_core.errors import InputError
@@ -37,6 +38,7 @@ from t2v_core.request import Report
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.distances import symmetric
 from t2v_core.task.record import DecodedTask
+from t2v_core.task.thumbnails import strip_of
 from t2v_core.task.worlds import WorldTask
 
 VERIFY_DISTANCE, VERIFY_ERROR = 1e-3, 1.0
@@ -77,6 +79,7 @@ def build_demo(
     with _pool(workers) as pool:
         started = time.perf_counter()
         _embed_all(bank, tasks, probe_name, settings, pool, report)
+        add_missing(bank, tasks)  # to tasks embedded before banks kept pictures
         seconds["embed"] = time.perf_counter() - started
         started = time.perf_counter()
         _save_generic(bank)
@@ -172,7 +175,8 @@ def _embed_all(
     for future in as_completed(pending):
         item, found = pending[future], future.result()
         record = task_record(item.id, item.decoded, item.kind)
-        bank.save_task(record, training_digests(item.decoded), [found.fisher, found.domain], info)
+        strip = strip_of(item.decoded.task) if item.made_here else None
+        bank.save_task(record, training_digests(item.decoded), [found.fisher, found.domain], info, strip)
         done += 1
         report("embedding tasks", done, len(tasks), item.name)
 

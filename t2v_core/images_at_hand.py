@@ -10,8 +10,11 @@ from t2v_core.errors import InputError
 from t2v_core.probe.bundled import SPEC
 from t2v_core.request import Options, Report, find_task, read_task, staged
 from t2v_core.task.record import DecodedTask
-from t2v_core.task.worlds import WorldTask, synthetic
+from t2v_core.task.worlds import WorldTask, glyphs, synthetic
 from t2v_core.task.worlds.demo import demo_tasks
+
+GLYPHS = "glyphs of "
+"""How the origins of glyph tasks begin."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class ImageOptions:
 
     Attributes:
         paths: folders or zips, one a task.
-        data: CIFAR-100, of which the demo tasks are made. Without it and without paths, its shapes and digits alone.
+        data: CIFAR-100, of which the demo tasks are made. Without it and without paths, those made by code alone.
         tasks: ids of the only tasks to take; None takes all there are.
         attribute, max_images, seed, device: as in ``Options``; also the seed that demo tasks were made with.
     """
@@ -48,7 +51,8 @@ def images_at_hand(bank: Bank, options: ImageOptions, report: Report) -> dict[st
     if options.max_images < 4:
         raise InputError(f"--max-images must be at least 4, got {options.max_images}")
     known: dict[str, list[str]] = {}
-    for record in bank.tasks():
+    records = bank.tasks()
+    for record in records:
         known.setdefault(record.content_hash, []).append(record.id)
     found: dict[str, DecodedTask] = {}
     for path in options.paths:
@@ -63,7 +67,8 @@ def images_at_hand(bank: Bank, options: ImageOptions, report: Report) -> dict[st
                 "`embed --save`, or give the --max-images, --seed and --attribute they were embedded with"
             )
         found |= dict.fromkeys(known[decoded.content_hash], decoded)
-    for item in _worlds(options, report):
+    wanted = [t for t in records if options.tasks is None or t.id in options.tasks]
+    for item in _worlds(options, report, any(t.origin.startswith(GLYPHS) for t in wanted)):
         found |= dict.fromkeys(known.get(item.decoded.content_hash, ()), item.decoded)
     missing = [task for task in options.tasks or () if task not in found]
     if missing:
@@ -79,7 +84,10 @@ def images_at_hand(bank: Bank, options: ImageOptions, report: Report) -> dict[st
     return {task: decoded for task, decoded in found.items() if options.tasks is None or task in options.tasks}
 
 
-def _worlds(options: ImageOptions, report: Report) -> list[WorldTask]:
+def _worlds(options: ImageOptions, report: Report, with_glyphs: bool) -> list[WorldTask]:
     if options.data is not None:
         return demo_tasks(Path(options.data), options.seed, staged(report, "reading CIFAR-100"))
-    return [] if options.paths else synthetic.tasks(options.seed)
+    if options.paths:
+        return []
+    drawn = glyphs.tasks(options.seed) if with_glyphs else []  # they take some seconds to draw
+    return [*drawn, *synthetic.tasks(options.seed)]

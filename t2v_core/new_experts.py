@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
+from t2v_core.experts.trained import hand_over
 from t2v_core.experts.training import fine_tune
 from t2v_core.experts.weights import SUFFIX, keep_weights, read_expert
 from t2v_core.pipeline import embed, save
@@ -25,6 +27,7 @@ from t2v_core.task.worlds import slug
 
 TRAINING = "fine-tuning the expert"
 MAX_NAME = 120
+MODEL_NAME = re.compile(r"(timm/)?[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,27 @@ class TrainOptions:
     images_per_epoch: int | None = None
 
 
-def train_expert(bank: Bank, options: TrainOptions, report: Report) -> dict[str, Any]:
+@dataclass(frozen=True)
+class AddOptions:
+    """What a person asks for who brings an expert along.
+
+    Attributes:
+        file: its weights; or else
+        model: the name of a torchvision or timm model.
+        architecture, task_id, name, input_size: as in ``add_experts``.
+        device: where it is tried.
+    """
+
+    file: str | None = None
+    model: str | None = None
+    architecture: str = SMALL_RESNET
+    task_id: str | None = None
+    name: str | None = None
+    input_size: int | None = None
+    device: str = "auto"
+
+
+def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | None = None) -> dict[str, Any]:
     """Fine-tune an expert on a person's labelled images, and put it into the bank with its task.
 
     The task and its embedding are in the bank before the training begins. An expert that is there already,
@@ -61,6 +84,7 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report) -> dict[str,
         bank: where task and expert go.
         options: what is asked.
         report: progress.
+        out: folder for a zip of the expert with a head for the classes; None writes none.
 
     Returns:
         What came of it, as JSON.
@@ -81,9 +105,10 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report) -> dict[str,
     save(bank, task)
     expert_id = f"expert-{task.record.id}" + ("" if options.network == BUNDLED else f"-{slug(options.network)}")
     present = next((e for e in bank.experts() if e.id == expert_id), None)
-    if present is not None and _trained_alike(present, network, schedule):
-        return _described(present) | {"already": True, "warnings": task.warnings}
     pixels = pixels_at(task.decoded, task.info.spec, network.info.spec)
+    if present is not None and _trained_alike(present, network, schedule):
+        handed = hand_over(present, bank.weights, pixels, task.decoded.task, options.seed, device, out)
+        return _described(present) | {"already": True, "warnings": task.warnings} | handed
     progress = staged(report, TRAINING)
     trained = fine_tune(network, replace(task.decoded, pixels=pixels), bank.weights, schedule, progress)
     expert = ExpertRecord(
@@ -97,7 +122,22 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report) -> dict[str,
         spec=network.info.spec,
     )
     bank.save_expert(expert)
-    return _described(expert) | {"already": False, "warnings": task.warnings}
+    handed = hand_over(expert, bank.weights, pixels, task.decoded.task, options.seed, device, out)
+    return _described(expert) | {"already": False, "warnings": task.warnings} | handed
+
+
+def add(bank: Bank, options: AddOptions, report: Report) -> dict[str, Any]:
+    """``add_experts`` as a job.
+
+    Raises:
+        InputError: as there; or neither a file nor a plain model's name is given.
+    """
+    o = options
+    source = o.file or (o.model or "").strip()
+    if o.file is None and not MODEL_NAME.fullmatch(source):
+        raise InputError(f"{source[:MAX_NAME]!r} is no model's name; give one such as resnet18 or timm/convnext_nano")
+    given = (source, o.architecture, o.task_id, o.name, o.input_size, pick_device(o.device), report)
+    return {"rows": add_experts(bank, *given, named=o.file is None)}
 
 
 def _trained_alike(expert: ExpertRecord, network: Probe, schedule: Schedule) -> bool:
@@ -120,6 +160,8 @@ def add_experts(
     input_size: int | None,
     device: torch.device,
     report: Report,
+    *,
+    named: bool = False,
 ) -> list[dict[str, Any]]:
     """Put experts that were trained elsewhere into the bank; all of them, or none where one is at fault.
 
@@ -132,6 +174,7 @@ def add_experts(
         input_size: side of the images it was fine-tuned on, where not its architecture's usual one.
         device: where they are tried.
         report: progress.
+        named: ``source`` is a model's name, whatever files there may be.
 
     Returns:
         What was added, as JSON.
@@ -143,7 +186,7 @@ def add_experts(
     if task_id is not None and task_id not in {t.id for t in bank.tasks()}:
         raise InputError(f"there is no task {task_id!r} in the bank at {bank.location}; `bank list` names them")
     path = Path(source)
-    files = _files(path)
+    files = None if named else _files(path)
     if files is None:
         if input_size is not None:
             raise InputError("--input-size is for files; a named model has a transform of its own")

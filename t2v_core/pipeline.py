@@ -22,6 +22,7 @@ from t2v_core.probe.record import ProbeInfo
 from t2v_core.probe.registry import load_probe
 from t2v_core.request import FoundTask, Options, Report, find_task, read_task, staged
 from t2v_core.task.record import DecodedTask, Progress
+from t2v_core.task.thumbnails import strip_of
 
 UNLABELLED = "The images carry no labels, so PseudoTask embeds them: the probe's own classifier stands in for labels."
 S = TypeVar("S", bound=Task2VecSettings)
@@ -130,9 +131,10 @@ def _settings(kind: type[S], options: Options) -> S:
     return kind(estimator=options.method, tolerance=options.tolerance, precision=options.precision, seed=options.seed)
 
 
-def save(bank: Bank, task: EmbeddedTask) -> None:
-    """Write an embedded task to a bank."""
-    bank.save_task(task.record, task.digests, task.embeddings, task.info)
+def save(bank: Bank, task: EmbeddedTask, *, pictures: bool = False) -> None:
+    """Write an embedded task to a bank, with a few small pictures where asked."""
+    strip = strip_of(task.decoded.task) if pictures else None
+    bank.save_task(task.record, task.digests, task.embeddings, task.info, strip)
 
 
 def _slug(decoded: DecodedTask) -> str:

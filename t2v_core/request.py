@@ -44,6 +44,7 @@ class Options:
         fit: experts to fit a head on: ``"none"``, ``"top"`` (and the generic one) or ``"all"``.
         seed: of everything random.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
+        pictures: keep six small pictures beside the embedding; whoever sees that bank will see them.
     """
 
     path: str
@@ -60,6 +61,7 @@ class Options:
     fit: str = "none"
     seed: int = 0
     device: str = "auto"
+    pictures: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.common.frame import COMPARE, SIMILARITY
 from pages.common.maps import Surroundings, map_table
+from pages.common.pictures import show_strip
 from pages.common.selected import LINKED, select
 from pages.common.space import distances
 from pages.common.takeaway import download
@@ -77,6 +78,7 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
         f"{row['path']}  \n{row['classes']} classes · {row['images']:,} images · a linear head is right on "
         f"{row['accuracy']}"
     )
+    show_strip(bank, focus)
     everyone = map_table(bank)["name"]
     near = pd.DataFrame(
         {

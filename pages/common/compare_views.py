@@ -17,6 +17,7 @@ from pages.common.compare import (
     plain,
 )
 from pages.common.frame import EXPERT
+from pages.common.pictures import show_strips
 from pages.common.space import distances, map_link, records
 from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
@@ -69,6 +70,7 @@ def show_facts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     )
     st.markdown("##### Side by side")
     st.markdown(parting([records(bank)[task] for task in tasks]))
+    show_strips(bank, tasks, names)
     facts = fact_table(bank, tasks)
     shown = facts.copy()
     for column, form in FORMATS.items():

@@ -13,7 +13,8 @@ STYLE = """
   .block-container {padding: 2.6rem clamp(1rem, 3vw, 3.5rem) 4rem; max-width: 1600px;}
   h1 {padding-top: 0; margin-bottom: .1rem;}
   .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
-  .st-key-wrap [data-testid="stColumn"] {min-width: min(24rem, 100%);}
+  .st-key-wrap [data-testid="stColumn"], .st-key-wrap_charts [data-testid="stColumn"] {min-width: min(24rem, 100%);}
+  .st-key-wrap_small [data-testid="stColumn"] {min-width: min(17rem, 100%);}
 </style>
 """
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from t2v_core.bank.bank import Bank
@@ -20,6 +19,7 @@ from t2v_core.task.images import thumbnail
 from t2v_core.task.reading import Scan, inspect, look, warnings_for
 from t2v_core.task.record import Skipped, Task
 from t2v_core.task.sampling import subsample
+from t2v_core.task.thumbnails import in_turn
 
 STAGING_HOURS = 24
 EXAMPLES = 12
@@ -133,13 +133,8 @@ def _look(task: Task) -> tuple[list[str], list[Skipped], list[tuple[str, bytes]]
 
 def _examples(task: Task) -> list[tuple[str, bytes]]:
     """A few images, drawn from every class in turn."""
-    rng = np.random.default_rng(0)
-    place_in_class = np.zeros(len(task), dtype=int)
-    for k in np.unique(task.labels):
-        rows = task.labels == k
-        place_in_class[rows] = rng.permutation(rows.sum())
     found: list[tuple[str, bytes]] = []
-    for row in np.lexsort((task.labels, place_in_class)):
+    for row in in_turn(task.labels):
         if len(found) == EXAMPLES:
             break
         try:

@@ -107,7 +107,7 @@ def show_table(found: Compared) -> None:
         hide_index=True,
         height=min(38 + 35 * len(found.table), 780),
         column_config={
-            "method": st.column_config.TextColumn(pinned=True),
+            "method": st.column_config.TextColumn(pinned=True, width=150),
             "seconds": st.column_config.NumberColumn(
                 format="%.4f", help="Processor seconds for one target and one expert."
             ),
@@ -143,7 +143,7 @@ def _shown(found: Compared) -> pd.DataFrame:
     table = found.table.sort_values(ALL, kind="stable")
     shown = pd.DataFrame({"method": table.index, "needs": table["needs"], "seconds": table["seconds"]})
     shown["once"] = table["once"]
-    for kind in found.audits:
+    for kind in sorted(found.audits, key=lambda kind: kind != ALL):  # the rows stand in the order of all targets
         shown[kind_title(kind)] = table[kind]
         shown[f"{kind_title(kind)}: 95 %"] = [
             "" if rule == ORACLE or pd.isna(low) else f"{low:.1f} to {high:.1f}"

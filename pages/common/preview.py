@@ -14,11 +14,11 @@ from t2v_core.bank.bank import Bank
 from t2v_core.selection.explanation import given_up
 from t2v_core.selection.ways import WITHOUT_LABELS
 
-PICTURES = 6
-"""In a row, beside the table of classes."""
-
 WIDTH = 66
-"""Pixels of a picture where there is no table."""
+"""Pixels of a picture without a name."""
+
+NAMED = 76
+"""Pixels of a picture with its class below: most names fit."""
 
 
 def show_heading(seen: Preview) -> DeltaGenerator:
@@ -45,7 +45,7 @@ def show_preview(seen: Preview) -> None:
             for _, image in seen.examples[0]:
                 st.image(image, width=WIDTH)
         return
-    table, pictures = st.columns([1, 2])
+    table, pictures = st.container(key="wrap_small").columns([1, 2])
     counts = pd.DataFrame({"class": task.classes, "images": task.counts}).sort_values("images", ascending=False)
     most = int(counts["images"].max())
     table.dataframe(
@@ -54,9 +54,9 @@ def show_preview(seen: Preview) -> None:
         height=min(320, 38 + 35 * len(counts)),
         column_config={"images": st.column_config.ProgressColumn(format="%d", min_value=0, max_value=most)},
     )
-    columns = pictures.columns(PICTURES)
-    for number, (label, image) in enumerate(seen.examples[0]):
-        columns[number % PICTURES].image(image, caption=label[:24], width="stretch")
+    with pictures.container(horizontal=True):
+        for label, image in seen.examples[0]:
+            st.image(image, caption=label[:24], width=NAMED)
 
 
 def show_without_labels(bank: Bank, seen: Preview) -> None:

@@ -48,7 +48,7 @@ def ask(bank: Bank, name: str, seen: Preview) -> dict[str, Any] | None:
         attribute = st.selectbox("Which attribute is the task?", attributes) if attributes else None
         if not seen.fault:
             compare = st.radio(
-                "Fit a head on your images to compare", list(COMPARE), format_func=COMPARE.get, horizontal=True
+                "Try experts out on your images", list(COMPARE), format_func=COMPARE.get, horizontal=True
             )
             unlike = st.checkbox(
                 "My images look like nothing you know", disabled=TANGENT not in kept, help=_unlike(kept)
@@ -73,6 +73,7 @@ def ask(bank: Bank, name: str, seen: Preview) -> dict[str, Any] | None:
         "max_images": int(most),
         "fit": compare,
         "seed": int(seed),
+        "pictures": True,  # beside the job alone, until the task is kept with them
     }
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from pages.common.hover import hover_cards
+from pages.common.keeping import keep
 from pages.common.maps import map_table, place_task
 from pages.common.takeaway import download, toolbar
+from pages.common.training import offer_training
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.transfer import copy_tasks
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.choice import fitted_chart, ranking_chart
 from t2v_core.figures.task_map import task_map
@@ -34,7 +36,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     ranking = result["ranking"]
     best = ranking[0]
     st.subheader(f"Start from: {best['name']}")
-    left, right = st.columns([1.6, 1])
+    left, right = st.container(key="wrap_small").columns([1.6, 1])
     with left:
         st.markdown(f"**Why.** {best['reason']}")
         word = result["certainty"].split(":")[0]
@@ -47,10 +49,10 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
             st.warning(text)
     with right.container(border=True):
         _downloads(result, out)
-        _keep(bank, result, out)
+        keep(bank, result["task"]["id"], out)
         _report(bank, result)
     _facts(result)
-    distances, heads = st.columns(2)
+    distances, heads = st.container(key="wrap_charts").columns(2)
     with distances:
         st.markdown("##### By distance between tasks")
         st.plotly_chart(ranking_chart(ranking[:SHOWN]), key="ranking", alt="Distance of the nearest experts")
@@ -72,6 +74,8 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
             st.info(
                 "No head was fitted. Start again with a comparison to see how well each expert does on your images."
             )
+    if result["task"]["learnable"]:
+        offer_training(bank, job)
     st.markdown("##### Where your task lies")
     _map(bank, result, out)
     with st.expander(f"All {len(ranking)} experts as a table"):
@@ -149,16 +153,6 @@ def _downloads(result: dict, out: Path) -> None:
         )
 
 
-def _keep(bank: Bank, result: dict, out: Path) -> None:
-    task_id = result["task"]["id"]
-    if any(t.id == task_id for t in bank.tasks()):
-        st.success("The task is kept in the bank.")
-        return
-    if st.button("Keep this task in the bank", help="Its vectors and labels' names; not its images."):
-        copy_tasks(Bank(out / "task"), bank)
-        st.rerun()
-
-
 def _report(bank: Bank, result: dict) -> None:
     first = ranking_sections(
         result["task"]["name"], result["ranking"], result["certainty"], result["familiarity"], result["generic"]
@@ -228,6 +222,7 @@ def _map(bank: Bank, result: dict, out: Path) -> None:
         config=toolbar("your-task", zoom=True),
         alt="Your task among the bank's tasks",
     )
+    hover_cards(bank, ["result_map"], nearest)
     st.caption(f"Star: your task. Lines lead to the tasks of the three nearest experts. {way}")
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from t2v_core.bank import schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
 from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
+from t2v_core.bank.statements import forget_measured, upsert
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
@@ -95,29 +96,35 @@ class Bank:
         digests: Iterable[str] | NDArray[np.uint64],
         embeddings: Iterable[Embedding],
         info: ProbeInfo | None,
+        strip: bytes | None = None,
     ) -> None:
-        """Write a task with its embeddings, replacing one of the same id; errors on other images are forgotten.
+        """Write a task with its embeddings, replacing one of the same id.
+
+        What was measured on other images under this id is forgotten, and so are pictures of those.
 
         Args:
             record: the task; ``image_set`` is set here from ``digests``.
             digests: SHA-256 of every training image, or their packed first 64 bits.
             embeddings: its vectors, by ``info``'s probe or by none.
             info: the probe; None where all of them come from untrained networks.
+            strip: a few of its images (see ``task.thumbnails``), which all who use the bank will see; None adds none.
         """
         packed = (digests if isinstance(digests, np.ndarray) else pack_digests(list(digests))).astype("<u8").tobytes()
         key = hashlib.sha256(packed).hexdigest()
         row = asdict(record) | {"image_set": key, "created": record.created or time.time()}
         with self._change() as connection:
-            _forget_measured(connection, schema.task, record.id, content_hash=record.content_hash)
+            forget_measured(connection, schema.task, record.id, content_hash=record.content_hash)
             if info is not None:
-                _upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
-            _upsert(connection, schema.image_set, {"id": key, "digests": packed})
-            _upsert(connection, schema.task, row)
+                upsert(connection, schema.probe, {"weights_hash": info.weights_hash, "info": asdict(info)})
+            upsert(connection, schema.image_set, {"id": key, "digests": packed})
+            upsert(connection, schema.task, row)
             for embedding in embeddings:
-                _upsert(connection, schema.embedding, embedding_row(record.id, embedding))
+                upsert(connection, schema.embedding, embedding_row(record.id, embedding))
+            if strip is not None:
+                upsert(connection, schema.thumbnail, {"task_id": record.id, "strip": strip})
 
     def delete_task(self, task_id: str) -> None:
-        """Remove a task with its embeddings and errors.
+        """Remove a task with its embeddings, errors and pictures.
 
         Raises:
             InputError: there is no such task, or an expert was trained on it.
@@ -126,8 +133,8 @@ class Bank:
         if experts:
             raise InputError(f"task {task_id!r} is what expert {experts[0]!r} was trained on; it cannot be removed")
         with self._change() as connection:
-            connection.execute(delete(schema.embedding).where(schema.embedding.c.task_id == task_id))
-            connection.execute(delete(schema.error).where(schema.error.c.task_id == task_id))
+            for table in (schema.embedding, schema.error, schema.thumbnail):
+                connection.execute(delete(table).where(table.c.task_id == task_id))
             if not connection.execute(delete(schema.task).where(schema.task.c.id == task_id)).rowcount:
                 raise InputError(f"there is no task {task_id!r} in the bank at {self.location}")
 
@@ -193,8 +200,8 @@ class Bank:
     def save_expert(self, record: ExpertRecord) -> None:
         """Write an expert whose weights already lie in ``weights``; what was measured with others is forgotten."""
         with self._change() as connection:
-            _forget_measured(connection, schema.expert, record.id, weights_sha256=record.weights_sha256)
-            _upsert(connection, schema.expert, asdict(record) | {"created": record.created or time.time()})
+            forget_measured(connection, schema.expert, record.id, weights_sha256=record.weights_sha256)
+            upsert(connection, schema.expert, asdict(record) | {"created": record.created or time.time()})
 
     def experts(self) -> list[ExpertRecord]:
         """All experts, in the order of their ids."""
@@ -206,7 +213,7 @@ class Bank:
         """Write cells of the error matrix."""
         with self._change() as connection:
             for entry in entries:
-                _upsert(connection, schema.error, asdict(entry))
+                upsert(connection, schema.error, asdict(entry))
 
     def error_entries(self) -> list[ErrorEntry]:
         """Every measured cell of the error matrix."""
@@ -228,7 +235,7 @@ class Bank:
     def save_trial(self, entry: TrialEntry) -> None:
         """Write the outcome of one trial."""
         with self._change() as connection:
-            _upsert(connection, schema.trial, asdict(entry))
+            upsert(connection, schema.trial, asdict(entry))
 
     def has_trial(self, trial_id: str) -> bool:
         """Whether a trial has been made."""
@@ -257,7 +264,7 @@ class Bank:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         with self.engine.begin() as connection:
-            _upsert(connection, schema.derived, {"key": key, "value": buffer.getvalue()})
+            upsert(connection, schema.derived, {"key": key, "value": buffer.getvalue()})
 
     def facts(self) -> dict[str, object]:
         """What was recorded when the bank was built: command, seeds, versions, times."""
@@ -268,7 +275,7 @@ class Bank:
     def record_fact(self, key: str, value: object) -> None:
         """Record something about the bank as a whole."""
         with self.engine.begin() as connection:
-            _upsert(connection, schema.meta, {"key": key, "value": value})
+            upsert(connection, schema.meta, {"key": key, "value": value})
 
     def counts(self) -> dict[str, int]:
         """Number of tasks, embeddings, experts and error entries."""
@@ -323,26 +330,6 @@ def _copy_demo(target: Path) -> None:
     temporary = target / f".{DATABASE}.{os.getpid()}"
     shutil.copyfile(DEMO / DATABASE, temporary)
     temporary.replace(target / DATABASE)
-
-
-def _forget_measured(connection: Connection, table: Table, owner: str, **identity: str) -> None:
-    """Remove the errors and trials of a task or an expert whose content is about to become another."""
-    ((column, value),) = identity.items()
-    other = select(table.c.id).where(table.c.id == owner, table.c[column] != value)
-    for measured in (schema.error, schema.trial):
-        connection.execute(delete(measured).where(measured.c[f"{table.name}_id"].in_(other)))
-
-
-def _upsert(connection: Connection, table: object, row: dict[str, object]) -> None:
-    """Insert a row or replace the one with the same primary key, on any database."""
-    keys = [column.name for column in table.primary_key.columns]  # type: ignore[attr-defined]
-    match = [table.c[key] == row[key] for key in keys]  # type: ignore[attr-defined]
-    rest = {key: value for key, value in row.items() if key not in keys}
-    exists = connection.execute(select(table.c[keys[0]]).where(*match)).first()  # type: ignore[attr-defined]
-    if exists is None:
-        connection.execute(insert(table).values(**row))  # type: ignore[arg-type]
-    elif rest:
-        connection.execute(update(table).where(*match).values(**rest))  # type: ignore[arg-type]
 
 
 def _first_line(error: Exception) -> str:

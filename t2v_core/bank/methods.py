@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from t2v_core.bank import schema
-from t2v_core.bank.bank import Bank, _upsert
+from t2v_core.bank.bank import Bank
 from t2v_core.bank.rows import embedding_row
+from t2v_core.bank.statements import upsert
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 
@@ -133,7 +134,7 @@ def save_method_rows(bank: Bank, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows of the table of methods."""
     with bank._change() as connection:
         for row in rows:
-            _upsert(connection, schema.method, row)
+            upsert(connection, schema.method, row)
 
 
 def add_embeddings(bank: Bank, embeddings: Mapping[str, Embedding]) -> None:
@@ -143,7 +144,7 @@ def add_embeddings(bank: Bank, embeddings: Mapping[str, Embedding]) -> None:
     """
     with bank._change() as connection:
         for task_id, embedding in embeddings.items():
-            _upsert(connection, schema.embedding, embedding_row(task_id, embedding))
+            upsert(connection, schema.embedding, embedding_row(task_id, embedding))
 
 
 def _contents(bank: Bank) -> tuple[dict[str, str], dict[str, str]]:

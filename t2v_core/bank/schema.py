@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from t2v_core.errors import InputError
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 
@@ -96,6 +96,13 @@ expert = Table(
     Column("training", JSON, nullable=False),
     Column("created", Float, nullable=False),
     Column("spec", JSON),
+)
+
+thumbnail = Table(
+    "thumbnail",
+    metadata,
+    Column("task_id", String(120), ForeignKey("task.id", ondelete="CASCADE"), primary_key=True),
+    Column("strip", LargeBinary, nullable=False),
 )
 
 error = Table(
@@ -176,7 +183,11 @@ def _add_transforms_trials_and_claims(connection: Connection) -> None:
     connection.execute(DDL("ALTER TABLE expert ADD COLUMN spec JSON"))
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_transforms_trials_and_claims}
+def _add_thumbnails(connection: Connection) -> None:
+    thumbnail.create(connection, checkfirst=True)
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_transforms_trials_and_claims, 2: _add_thumbnails}
 """``MIGRATIONS[v]`` turns a bank of version v into one of version v + 1."""
 
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
@@ -20,14 +20,16 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import method_rows, save_method_rows
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, task_from_row
 from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
+from t2v_core.bank.thumbnails import thumbnails
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.archives import check_archive
+from t2v_core.task.thumbnails import checked_strip
 
 MANIFEST, ARRAYS, WEIGHTS = "bank.json", "arrays.npz", "weights"
 FORMAT = 2
-"""1: experts without a transform of their own, and no trials."""
+"""1: experts without a transform of their own, and no trials. What came later are parts that may be missing."""
 BINARY = ("vector", "chunk_ratios", "chunk_weights")
 
 
@@ -43,6 +45,9 @@ def export_bank(bank: Bank, file: Path) -> None:
     methods = method_rows(bank)
     for row in methods:
         arrays[f"method/{row['name']}"] = np.frombuffer(row.pop("arrays"), np.uint8)
+    strips = thumbnails(bank)
+    for number, strip in enumerate(strips.values()):
+        arrays[f"thumbnail/{number}"] = np.frombuffer(strip, np.uint8)
     manifest = {
         "format": FORMAT,
         "probes": [asdict(info) for info in bank.probes().values()],
@@ -52,6 +57,7 @@ def export_bank(bank: Bank, file: Path) -> None:
         "errors": [asdict(e) for e in bank.error_entries()],
         "trials": [asdict(e) for e in bank.trials()],
         "methods": methods,
+        "thumbnails": list(strips),
         "facts": bank.facts(),
     }
     buffer = io.BytesIO()
@@ -96,6 +102,7 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
             ]
             owners = [row["task_id"] for row in manifest["embeddings"]]
             weights = {e.weights_file: _checked_weights(archive, e) for e in experts}
+            strips = _checked_strips(manifest.get("thumbnails", []), arrays, {t.id for t in tasks})
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
@@ -107,7 +114,7 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
         (bank.weights / name).write_bytes(data)
     for task in tasks:
         own = [e for e, owner in zip(embeddings, owners, strict=True) if owner == task.id]
-        _save_task(bank, task, arrays[f"set/{task.image_set}"], own, probes)
+        _save_task(bank, task, arrays[f"set/{task.image_set}"], own, probes, strips.get(task.id))
     for expert in experts:
         bank.save_expert(expert)
     bank.save_errors(errors)
@@ -117,23 +124,43 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
     return {"tasks": len(tasks), "experts": len(experts), "errors": len(errors)}
 
 
-def copy_tasks(source: Bank, target: Bank, task_ids: Iterable[str] | None = None) -> list[TaskRecord]:
-    """Copy tasks with all their embeddings from one bank to another; returns what was copied."""
+def copy_tasks(
+    source: Bank, target: Bank, task_ids: Iterable[str] | None = None, *, pictures: bool = False
+) -> list[TaskRecord]:
+    """Copy tasks with all their embeddings, and their pictures where asked; returns what was copied."""
     wanted = None if task_ids is None else set(task_ids)
+    strips = thumbnails(source) if pictures else {}
     sets, probes, embeddings = source.image_sets(), source.probes(), source.all_embeddings()
     copied = [t for t in source.tasks() if wanted is None or t.id in wanted]
     for task in copied:
         own = [e for owner, e in embeddings if owner == task.id]
-        _save_task(target, task, sets[task.image_set], own, probes)
+        _save_task(target, task, sets[task.image_set], own, probes, strips.get(task.id))
     return copied
 
 
 def _save_task(
-    bank: Bank, task: TaskRecord, digests: NDArray[np.uint64], own: list[Embedding], probes: dict[str, ProbeInfo]
+    bank: Bank,
+    task: TaskRecord,
+    digests: NDArray[np.uint64],
+    own: list[Embedding],
+    probes: dict[str, ProbeInfo],
+    strip: bytes | None,
 ) -> None:
     """Write a task with its embeddings, those by random networks, which are no probe, among them."""
     for hash_ in {e.weights_hash for e in own}:
-        bank.save_task(task, digests, [e for e in own if e.weights_hash == hash_], probes.get(hash_))
+        bank.save_task(task, digests, [e for e in own if e.weights_hash == hash_], probes.get(hash_), strip)
+
+
+def _checked_strips(owners: list[str], arrays: Mapping[str, NDArray], tasks: set[str]) -> dict[str, bytes]:
+    found = {}
+    for number, owner in enumerate(owners):
+        if owner not in tasks:
+            raise InputError(f"there are pictures of {owner!r}, which is none of the tasks; export the bank again")
+        try:
+            found[owner] = checked_strip(arrays[f"thumbnail/{number}"].tobytes())
+        except InputError as error:
+            raise InputError(f"the picture of task {owner!r} {error}; export the bank again") from error
+    return found
 
 
 def _checked_weights(archive: zipfile.ZipFile, expert: ExpertRecord) -> bytes:

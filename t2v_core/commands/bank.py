@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import OperationalError
 
 from t2v_core.bank.bank import Bank
 from t2v_core.commands.output import Reporter, show_facts, show_rows
@@ -39,6 +42,8 @@ def add_bank(command: Callable[..., argparse.ArgumentParser], commands: Any) -> 
     measured.add_argument("dataset", choices=["cifar100"])
     measured.add_argument("--data", type=Path, required=True, help="the images the bank was built from, folder or zip")
     measured.add_argument("--only", nargs="+", metavar="METHOD", help="these methods alone")
+    about = "Give tasks made by code the small pictures they lack, in a bank built before banks kept any."
+    command(bank, "pictures", _bank_pictures, show_facts, about)
     for name, run, about in (
         ("import", _bank_import, "Add an exported bank."),
         ("export", _bank_export, "Write the bank to one zip."),
@@ -92,6 +97,17 @@ def _bank_methods(o: argparse.Namespace) -> dict[str, Any]:
     report("judging the methods", 0, 0, "")
     audit_bank(bank, from_bank(bank), learned=True, seed=o.seed)  # what it learns is kept in the bank
     return {"bank": o.bank, "seconds": {name: round(value, 1) for name, value in seconds.items()}}
+
+
+def _bank_pictures(o: argparse.Namespace) -> dict[str, Any]:
+    from t2v_core.bank.thumbnails import add_missing
+    from t2v_core.task.worlds import glyphs, synthetic
+
+    bank = Bank(o.bank, demo=True)
+    added = add_missing(bank, [*glyphs.tasks(o.seed), *synthetic.tasks(o.seed)])
+    with suppress(OperationalError):  # a dashboard may have it open
+        bank.close()
+    return {"bank": o.bank, "added": added}
 
 
 def _bank_verify(o: argparse.Namespace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.commands.output import Reporter
 from t2v_core.embedding.record import PSEUDOTASK, TASK2VEC
 from t2v_core.embedding.tangent_kernel import TANGENT
+from t2v_core.errors import InputError
 from t2v_core.selection.explanation import given_up, teacher
 from t2v_core.selection.ways import WAYS
 
@@ -60,6 +61,11 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
                 "where there are none; tangent, by untrained networks",
             )
             added.add_argument("--save", action="store_true", help="keep the task in the bank")
+            added.add_argument(
+                "--pictures",
+                action="store_true",
+                help="with --save: six small pictures too, which all who use the bank will see",
+            )
         else:
             added.add_argument("--top", type=int, default=5)
             added.add_argument(
@@ -100,10 +106,12 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.pipeline import embed, save
 
     by = o.method if o.method in (None, PSEUDOTASK, TANGENT) else TASK2VEC
+    if o.pictures and not o.save:
+        raise InputError("--pictures are kept beside the task in the bank; give --save too, or leave them out")
     options = _options(o, embedding=by, method=o.method if by == TASK2VEC else ESTIMATORS[0])
     found = embed(options, Reporter())
     if o.save:
-        save(Bank(o.bank, demo=True), found)
+        save(Bank(o.bank, demo=True), found, pictures=o.pictures)
     e = found.embedding
     return {
         "id": found.record.id,

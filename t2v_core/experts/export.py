@@ -37,7 +37,7 @@ def export_expert(
         fitted: its head and how it did; None hands the expert over as it is.
         classes: K class names, in the head's order; none without a head.
         facts: what the model card tells: ``expert``, ``trained_on``, ``task``, ``images``, ``distance``,
-            ``p_first``, ``selector``, ``created``.
+            ``p_first``, ``selector``, ``created``, and ``tuned`` where it was fine-tuned on these very images.
 
     Returns:
         A zip: ``expert.safetensors``, ``config.json``, ``network.py``, ``README.md`` (the model card),
@@ -50,7 +50,8 @@ def export_expert(
     if fitted is not None:
         interval = [fitted.low, fitted.high]
         config["classes"] = list(classes)
-        config["validation"] = {"accuracy": fitted.accuracy, "interval": interval, "n": fitted.n}
+        measured = {"accuracy": fitted.accuracy, "interval": interval, "n": fitted.n}
+        config["validation"] = measured if fitted.n else None
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("expert.safetensors", weights)
@@ -87,6 +88,8 @@ def model_card(expert: ExpertRecord, fitted: Fitted | None, classes: tuple[str, 
         if facts.get("distance") is not None
         else "Not chosen by distance: this is the network before any fine-tuning."
     )
+    if facts.get("tuned"):
+        chosen = "It was not chosen among others but fine-tuned on these images."
     if fitted is None:
         what = f"offered for {facts['task']}"
         head = f"It was ranked on {facts['images']} images of **{facts['task']}**; no head was fitted on them."
@@ -103,9 +106,19 @@ fine-tuning from once you have labels."""
             f"Its linear head was fitted on {facts['images']} images of **{facts['task']}** "
             f"({len(classes)} classes: {listed})."
         )
+        tuned = (
+            "The features were not fine-tuned on your images; doing so usually helps where there are many."
+            if not facts.get("tuned")
+            else "The features were fine-tuned on your images, but for those."
+        )
         good = f"""Accuracy of the linear head on images it was not fitted on: **{fitted.accuracy:.1%}**
 (95 % interval {fitted.low:.1%} to {fitted.high:.1%}; {fitted.n} images, {fitted.how}).
-The features were not fine-tuned on your images; doing so usually helps where there are many."""
+{tuned}"""
+        if not fitted.n:
+            good = (
+                "Not measured: it was fine-tuned on all of the images. Give some apart, in a folder `test` beside "
+                "`train`, to learn how good it is."
+            )
         use = """python classify.py IMAGE [IMAGE ...]
 
 `classify.load_model()` returns an ordinary `torch.nn.Module` to start fine-tuning from."""

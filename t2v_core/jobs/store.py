@@ -33,7 +33,8 @@ class Job:
 
     Attributes:
         id: identifier.
-        kind: what the worker runs (``"recommend"``, ``"train"``, ``"fill"``, ``"transfer"`` or ``"efficiency"``).
+        kind: what the worker runs: ``"recommend"``, ``"train"``, ``"add"``, ``"fill"``, ``"transfer"`` or
+            ``"efficiency"``.
         title: what a person calls it.
         arguments: everything the worker needs, as JSON.
         state: ``queued, running, cancelling, done, failed, cancelled`` or ``interrupted``.

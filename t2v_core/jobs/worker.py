@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
@@ -64,7 +65,15 @@ def _run(job: Job, store: JobStore, report: Report) -> dict[str, Any]:
     if job.kind == "train":
         from t2v_core.new_experts import TrainOptions, train_expert
 
-        return train_expert(store.bank, TrainOptions(**job.arguments), report)
+        return train_expert(store.bank, TrainOptions(**job.arguments), report, store.folder(job.id) / "out")
+    if job.kind == "add":
+        from t2v_core.new_experts import AddOptions, add
+
+        options = AddOptions(**job.arguments)
+        result = add(store.bank, options, report)
+        if options.file:  # the bank keeps the weights in a form of its own
+            Path(options.file).unlink(missing_ok=True)
+        return result
     if job.kind == "fill":
         from t2v_core.filling import FillOptions, fill
 

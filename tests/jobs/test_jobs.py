@@ -160,6 +160,24 @@ def test_training_and_filling_go_on_in_the_background(capsys, store, bank_path, 
     assert 0 <= store.bank.errors().loc["stripes", expert] <= 100
 
 
+@pytest.mark.slow
+def test_experiments_run_as_jobs(store):
+    """The smallest of each: one expert on one task with one seed, a blink of training."""
+    tiny = {"tasks": ["stripes"], "repeats": 1, "epochs": 1, "images_per_epoch": 64}
+    moved = store.submit("transfer", "transfer", tiny | {"sources": ["expert-digits"]})
+    efficient = store.submit("efficiency", "efficiency", tiny | {"sizes": [2]})
+    job = wait_for(store, moved.id)
+    assert job.state == DONE, job.message
+    (row,) = job.result["rows"]
+    assert (row["source"], row["target"], row["repeats"]) == ("expert-digits", "stripes", 1)
+    job = wait_for(store, efficient.id)
+    assert job.state == DONE, job.message
+    assert {row["role"] for row in job.result["rows"]} == {"picked", "generic", "best"}
+    failed = wait_for(store, store.submit("transfer", "none", tiny | {"sources": ["nobody"]}).id)
+    assert failed.state == FAILED
+    assert "'nobody' is no expert" in failed.message
+
+
 def test_a_cancelled_filling_leaves_its_claims_free(store, worlds):
     """What a job's report raises stops the work between two pieces; what is finished stays."""
     from sqlalchemy import delete, select

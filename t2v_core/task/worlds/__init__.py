@@ -28,11 +28,13 @@ class WorldTask:
         kind: ``large`` (superclasses over set A), ``twin`` (the same over set B), ``mixed`` (classes of several
             superclasses, B), ``attribute`` (B), ``attribute-source`` (attributes over A, for experts to train on),
             ``broad`` (many classes, for experts to train on) or ``other`` (worlds away from photographs).
+        made_here: whether its images belong to no one's data set, so that a bank may keep and show some of them.
     """
 
     id: str
     decoded: DecodedTask
     kind: Kind
+    made_here: bool = False
 
     @property
     def name(self) -> str:
@@ -57,6 +59,7 @@ class Chosen:
         pixels: ``[N, 32, 32, 3]`` uint8.
         digests: ``[N]`` identities of the images.
         held_out: ``[N]`` true for images kept for testing.
+        made_here: see ``WorldTask``.
     """
 
     source: ImageSource
@@ -64,6 +67,7 @@ class Chosen:
     pixels: NDArray[np.uint8]
     digests: tuple[str, ...]
     held_out: BoolArray
+    made_here: bool = False
 
     def task(
         self,
@@ -83,7 +87,16 @@ class Chosen:
             labels: ``[N]`` class indices.
         """
         task = Task(name, tuple(classes), self.source, self.index, labels, self.held_out, taxonomy, origin)
-        return WorldTask(id, DecodedTask(task, self.pixels, self.digests), kind)
+        return WorldTask(id, DecodedTask(task, self.pixels, self.digests), kind, self.made_here)
+
+
+MADE_HERE = ("made by code", "scikit-learn digits", "glyphs of ")
+"""How the origins of tasks begin whose images the product draws, or has with scikit-learn."""
+
+
+def made_here(origin: str) -> bool:
+    """Whether the images of a task of some origin can be made again at any time."""
+    return origin.startswith(MADE_HERE)
 
 
 def slug(text: str) -> str:

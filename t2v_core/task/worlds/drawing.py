@@ -74,4 +74,4 @@ def from_pixels(pixels: Pixels, held_out: NDArray[np.bool_]) -> Chosen:
     """Images that exist nowhere but here, all of them chosen."""
     source = ArraySource(pixels, [f"{row:05d}.png" for row in range(len(pixels))])
     digests = tuple(source.digest(row) for row in range(len(pixels)))
-    return Chosen(source, np.arange(len(pixels)), pixels, digests, held_out)
+    return Chosen(source, np.arange(len(pixels)), pixels, digests, held_out, made_here=True)

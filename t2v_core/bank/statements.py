@@ -1,0 +1,35 @@
+"""Statements that several parts of the bank make, on any database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from t2v_core.bank import schema
+
+
+def upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    """Insert a row or replace the one with the same primary key."""
+    keys = [column.name for column in table.primary_key.columns]
+    match = [table.c[key] == row[key] for key in keys]
+    rest = {key: value for key, value in row.items() if key not in keys}
+    if connection.execute(select(table.c[keys[0]]).where(*match)).first() is None:
+        connection.execute(insert(table).values(**row))
+    elif rest:
+        connection.execute(update(table).where(*match).values(**rest))
+
+
+def forget_measured(connection: Connection, table: Table, owner: str, **identity: str) -> None:
+    """Remove what belongs to the former content of a task or an expert that is about to become another.
+
+    Args:
+        connection: of the transaction that replaces it.
+        table: of tasks or of experts.
+        owner: its id.
+        identity: the column that identifies its content, with the new value.
+    """
+    ((column, value),) = identity.items()
+    other = select(table.c.id).where(table.c.id == owner, table.c[column] != value)
+    for kept in (schema.error, schema.trial, *([schema.thumbnail] if table is schema.task else [])):
+        connection.execute(delete(kept).where(kept.c[f"{table.name}_id"].in_(other)))
