@@ -125,7 +125,7 @@ def test_embed_by_either_method_and_keep(capsys, methods_path, flat, shapes_fold
     kept = next(t for t in Bank(methods_path).tasks() if t.id == pseudo["id"])
     assert (kept.classes, kept.counts) == ((), (60,))
     tangent = run_json(capsys, "embed", shapes_folder, "--method", "tangent", "--bank", methods_path, "--save")
-    assert tangent["dimension"] == 16 * 256
+    assert tangent["dimension"] == 16 * 512
     assert tangent["relative_error"] is None
 
 

@@ -19,11 +19,17 @@ def keep_methods(bank: Bank, probe: Probe, worlds: dict[str, WorldTask]) -> None
     """Add PseudoTask and Task Tangent embeddings of the experts' own tasks to a bank."""
     records, sets = {t.id: t for t in bank.tasks()}, bank.image_sets()
     ids = [e.task_id for e in bank.experts() if e.task_id is not None]
-    tangents = embed_tangents([worlds[i].decoded for i in ids], KEPT)
+    tangents = embed_tangents([_one_batch(worlds[i].decoded) for i in ids], KEPT)
     for task_id, tangent in zip(ids, tangents, strict=True):
         record = records[task_id]
         pseudo = embed_pseudotask(worlds[task_id].decoded, probe)
         bank.save_task(record, sets[record.image_set], [pseudo, tangent], probe.info)
+
+
+def _one_batch(decoded: DecodedTask) -> DecodedTask:
+    """As many training images as one batch holds, which spares the further ones."""
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(~decoded.task.held_out))
+    return decoded.take(np.sort(rows[: KEPT.batch_size]))
 
 
 def write_flat(root: Path, decoded: DecodedTask, count: int) -> Path:

@@ -7,6 +7,12 @@ compared by ``tangent_kernel``.
 A gradient has 115,520 numbers (small networks) or 4.7 million (ResNet-18). A count sketch (Charikar et al.
 2002) reduces it to P: every number is added, with a random sign, to one of P sums. Cosines are kept on average,
 with a standard error of at most about 1 / sqrt(P) a network, which the mean over networks divides by sqrt(M).
+
+Equation 6 takes the gradient of the whole task, of which a batch gives a noisy estimate. Noise divides a cosine by
+the root of both sides' reliabilities, r the cosine of two batches of one task (attenuation, Spearman 1904). For a
+given target its own r matters not, but the sources' do: with one batch r runs from about 0.25 (two classes, between
+which the two terms of the loss nearly cancel) over 0.5 (five) to 0.75 (45), so that tasks of many classes look nearest
+to everything. The mean of B batches has B r / (1 + (B - 1) r), which evens the sources out.
 """
 
 from __future__ import annotations
@@ -40,7 +46,7 @@ class TangentSettings:
     Attributes:
         architecture: of the random networks.
         networks: M. Network i is the same in any number of them.
-        batches: batches a network, whose gradients are averaged.
+        batches: batches a network at most, whose gradients are averaged; a task gets no more than its images fill.
         batch_size: images a batch, fewer where the task has fewer.
         eps_square: eps^2 of the loss.
         dimension: P, numbers kept of each network's gradient.
@@ -62,7 +68,7 @@ class TangentSettings:
             raise ValueError(f"need a network, a batch, a dimension and batches of at least 4 images, got {self}")
 
 
-KEPT = TangentSettings(architecture="small", networks=16, dimension=256)
+KEPT = TangentSettings(architecture="small", networks=16, batches=4, dimension=512)
 """What a bank keeps of its experts' tasks, so that a new task is compared after a few seconds of its own gradients."""
 
 
@@ -73,6 +79,10 @@ class _Source:
     decoded: DecodedTask
     rows: IntArray
     labels: IntArray
+
+    def batches(self, settings: TangentSettings) -> int:
+        """How many batches its images fill, up to the settings' number."""
+        return min(settings.batches, -(-len(self.rows) // settings.batch_size))
 
     def draw(self, size: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], IntArray]:
         """A class-balanced batch of pixels and labels."""
@@ -115,7 +125,7 @@ def embed_tangents(
     Returns:
         One embedding a task. Its vector holds M unit vectors of P numbers, one after the other, each exact in
         float16; ``tangent_kernel.gradients`` takes them apart. It comes as a single chunk: its spread is over
-        networks, not over samples.
+        networks, not over samples. Its facts say how many ``batches`` a network there were.
 
     Raises:
         InputError: a task has one class, no class of two images, or images that are all the same.
@@ -123,9 +133,10 @@ def embed_tangents(
     settings = settings or TangentSettings()
     device = device or torch.device("cpu")
     sources = [_source(decoded) for decoded in tasks]
+    counts = [source.batches(settings) for source in sources]
     parts, seconds = [], np.zeros(len(tasks))
-    for found, took in _sketches(sources, [settings.batches] * settings.networks, settings, device, progress):
-        parts.append(unit(found.mean(1)))
+    for found, took in _sketches(sources, [counts] * settings.networks, settings, device, progress):
+        parts.append(unit(np.stack([sketches.mean(0) for sketches in found])))
         seconds += took
     vectors = np.stack(parts, axis=1).reshape(len(tasks), -1).astype(np.float32)
     family = f"{settings.architecture}, He-normal by numpy, seed {settings.network_seed}"
@@ -143,11 +154,12 @@ def embed_tangents(
             device=str(device),
             facts={
                 "batch_size": min(settings.batch_size, len(source.rows)),
+                "batches": count,
                 "classes": int(source.labels.max()) + 1,
                 "classes_of_one_image": int((np.bincount(source.labels) == 1).sum()),
             },
         )
-        for vector, source, spent in zip(vectors, sources, seconds, strict=True)
+        for vector, source, count, spent in zip(vectors, sources, counts, seconds, strict=True)
     ]
 
 
@@ -179,11 +191,12 @@ def networks_against_batches(
     sources = [_source(decoded) for decoded in tasks]
     needed = [budget // min(x for x in counts if x > number) for number in range(max(counts))]
     parts: dict[int, list[NDArray[np.float16]]] = {x: [] for x in counts}
-    sketches = _sketches(sources, needed, settings, device or torch.device("cpu"), progress)
+    needs = [[count] * len(sources) for count in needed]
+    sketches = _sketches(sources, needs, settings, device or torch.device("cpu"), progress)
     for number, (found, _) in enumerate(sketches):
         for x in counts:
             if x > number:
-                parts[x].append(unit(found[:, : budget // x].mean(1)))
+                parts[x].append(unit(np.stack([batches[: budget // x].mean(0) for batches in found])))
     return {x: np.stack(part, axis=1) for x, part in parts.items()}
 
 
@@ -206,29 +219,32 @@ def _source(decoded: DecodedTask) -> _Source:
 
 def _sketches(
     sources: Sequence[_Source],
-    batches: Sequence[int],
+    batches: Sequence[Sequence[int]],
     settings: TangentSettings,
     device: torch.device,
     progress: Progress | None,
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64]]]:
-    """For each network the reduced gradients ``[T, batches, P]``, and the seconds ``[T]`` that each task took."""
-    done, total = 0, sum(batches) * len(sources)
-    for number, count in enumerate(batches):
-        found = np.empty((len(sources), count, settings.dimension), np.float32)
+) -> Iterator[tuple[list[NDArray[np.float32]], NDArray[np.float64]]]:
+    """For each network every task's reduced gradients ``[batches, P]``, and the seconds ``[T]`` that each task took.
+
+    ``batches`` holds, for each network, how many every task gets.
+    """
+    done, total = 0, sum(map(sum, batches))
+    for number, counts in enumerate(batches):
+        found = [np.empty((count, settings.dimension), np.float32) for count in counts]
         clock = [time.perf_counter()]
         network = random_network(settings.architecture, settings.network_seed, number, device)
         parameters = list(network.block.parameters())
         bucket, sign = _projection(sum(p.numel() for p in parameters), number, settings, device)
         clock.append(time.perf_counter())
-        for row, source in enumerate(sources):
-            for batch in range(count):
+        for source, sketches in zip(sources, found, strict=True):
+            for batch in range(len(sketches)):
                 rng = np.random.default_rng([settings.seed, number, 3, batch])
                 pixels, labels = source.draw(settings.batch_size, rng)
                 features = network.features(normalise(pixels, SPECS[settings.architecture], device))
                 loss = mcr2_loss(features, torch.from_numpy(labels).to(device), settings.eps_square)
                 gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
                 reduced = torch.zeros(settings.dimension, device=device).index_add_(0, bucket, gradient * sign)
-                found[row, batch] = reduced.cpu().numpy()
+                sketches[batch] = reduced.cpu().numpy()
                 done += 1
                 if progress is not None:
                     progress(done, total, "gradients")

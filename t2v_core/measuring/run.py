@@ -52,7 +52,7 @@ def methods(seed: int = 0) -> dict[str, Method]:
     soft = PseudoTaskSettings(total_draws=by_embedding.DRAWS, chunks=by_embedding.CHUNKS, seed=seed)
     hard = replace(soft, labels="hard")
     robust = replace(task2vec, estimator="variational")
-    few = replace(KEPT, networks=1, seed=seed)
+    few = replace(KEPT, networks=1, batches=1, seed=seed)
     counts = {"counts": list(by_embedding.NETWORKS), "budget": by_embedding.BUDGET}
     found = {
         "tangent": Method(

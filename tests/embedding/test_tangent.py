@@ -141,6 +141,32 @@ def test_a_network_is_the_same_in_any_number_of_them(few, embedded):
     np.testing.assert_array_equal(one, gradients(embedded[:1])[:, :1])
 
 
+def test_batches_are_averaged_up_to_as_many_as_the_images_fill(few):
+    options = replace(QUICK, networks=2, dimension=4096)
+    found = embed_tangent(few[0], replace(options, batches=2))
+    apart = networks_against_batches(few[:1], (2,), 4, options)[2]
+    np.testing.assert_array_equal(gradients([found]), apart)
+    assert found.facts["batches"] == 2
+    rows = np.flatnonzero(~few[0].task.held_out)
+    thirty = few[0].take(np.random.default_rng(0).choice(rows, 30, replace=False))
+    assert embed_tangent(thirty, replace(options, batches=9)).facts["batches"] == 2  # 24 and what is left
+
+
+def test_more_batches_lessen_the_noise_that_divides_a_cosine(few):
+    """Two disjoint halves of one task are the more alike, the more of their images every network sees."""
+    train = few[0].take(~few[0].task.held_out)
+    halves = [train.take(np.arange(len(train)) % 2 == half) for half in (0, 1)]
+
+    def alike(batches: int) -> float:
+        options = replace(QUICK, networks=6, batches=batches, dimension=2048)
+        a, b = (gradients([embed_tangent(half, options)]) for half in halves)
+        return float(tangent_kernel(a, b).mean[0, 0])
+
+    one, four = alike(1), alike(4)
+    # Spearman and Brown: r of the mean of B is B r / (1 + (B - 1) r), which overlapping batches fall short of.
+    assert one + 0.3 * (1 - one) < four < 4 * one / (1 + 3 * one) + 0.05
+
+
 def test_halves_of_a_task_are_nearer_than_another_task(few):
     train = [decoded.take(~decoded.task.held_out) for decoded in few]
     parts = [t.take(np.arange(len(t)) % 2 == half) for half in (0, 1) for t in train]
@@ -221,7 +247,7 @@ def test_a_class_of_one_image_and_fewer_images_than_a_batch_are_recorded(few):
     labels = few[0].task.labels
     rows = np.concatenate([np.flatnonzero(labels == k)[:n] for k, n in enumerate((1, 6, 5))])
     found = embed_tangent(few[0].take(rows), QUICK)
-    assert found.facts == {"batch_size": 12, "classes": 3, "classes_of_one_image": 1}
+    assert found.facts == {"batch_size": 12, "batches": 1, "classes": 3, "classes_of_one_image": 1}
     assert np.isfinite(found.vector).all()
     assert found.samples == 12
 
