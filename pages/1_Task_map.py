@@ -22,6 +22,7 @@ SIDES = {"left": "symmetric", "right": "domain"}
 NONE = "none"
 NEIGHBOURS = 10
 HEIGHT = 600
+WIDTHS = (220, 230, 220, 150)  # of the controls, in pixels
 
 CAPTIONS = {
     "symmetric": "by **what is asked of a network** (Fisher information of the probe's filters)",
@@ -113,7 +114,8 @@ def brought_out(chart: str, chosen: list[str], settings: tuple) -> list[str]:
 @st.fragment
 def explore(bank: Bank) -> None:
     """The maps, and what is chosen on them. A fragment: an answer to a click draws nothing else anew."""
-    controls = st.columns([1.2, 1.6, 1.2, 0.7], vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom")  # in several lines where the window is narrow
+    controls = [row.container(width=width) for width in WIDTHS]
     with controls[3]:
         maps, perplexity, shown = wanted_maps(bank)
     tables = {side: map_table(bank, metric, perplexity) for side, metric in maps.items()}

@@ -218,18 +218,18 @@ if not available:
     st.stop()
 controls = st.container(horizontal=True)
 metric = controls.selectbox(
-    "Distance", available, format_func=METRICS.get, key="distance", width=230, bind="query-params"
+    "Distance", available, format_func=METRICS.get, key="distance", width=220, bind="query-params"
 )
 linkage = controls.selectbox(
     "Linkage",
     list(LINKAGES),
-    width=230,
+    width=220,
     key="linkage",
     bind="query-params",
     help="\n".join(f"- **{name}**: {text}" for name, text in LINKAGES.items()),
 )
-colour = controls.selectbox("Colour bar", list(GROUPS), key="colour", width=230, bind="query-params")
-edges = controls.selectbox("Names at the edges", ["shown", "hidden"], key="names", width=230, bind="query-params")
+colour = controls.selectbox("Colour bar", list(GROUPS), key="colour", width=220, bind="query-params")
+edges = controls.selectbox("Names at the edges", ["shown", "hidden"], key="names", width=220, bind="query-params")
 every_kind = sorted({task.kind for task in records(bank).values()})
 kinds = st.multiselect(
     "Kinds of tasks", every_kind, default=every_kind, format_func=kind_words, key="kinds", bind="query-params"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from t2v_core.figures.matrix_picture import SCALE, MatrixPicture, colour_range, matrix_picture
 from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
 
-LABEL = 32
+LABEL = 25
 FONT, WIDTH = 11, 5.6
 """Size of the names, and how wide a letter is at most on average, in pixels."""
 

@@ -31,6 +31,9 @@ LEGEND = {
     "entrywidthmode": "fraction",
 }
 
+LEGEND_NAME = 28
+"""Letters of a group's name that fit beside another in the legend of a narrow map."""
+
 MANY = 400
 """With more tasks points are drawn smaller."""
 
@@ -106,7 +109,7 @@ def _points(
         x=part["x"],
         y=part["y"],
         mode="markers",
-        name=name,
+        name=name if len(name) <= LEGEND_NAME else f"{name[: LEGEND_NAME - 1]}…",
         marker=marker,
         selected={"marker": {"size": marker["size"] + 4}},
         unselected={"marker": {"opacity": FADED}},
