@@ -1,6 +1,6 @@
 """How the pages answer with many tasks: the real app in a headless Chromium, on synthetic banks.
 
-    python -m benchmarks.explore [--tasks 1460 10000] [--repeats 20] [--out benchmarks/results/explore.json]
+    python -m benchmarks.explore [--tasks 1460 10000] [--repeats 20] [--only "Task map"] [--out FILE]
 
 A bank of Fisher diagonals of ResNet-34's size (8,512 filters) in a taxonomy of four levels, with experts and errors,
 is written through the Bank's own interface into a temporary folder. Then, in seconds: the kept matrix and map, first
@@ -187,12 +187,14 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], None]]]:
     }
 
 
-def drive(bank: Path, log: Path, repeats: int) -> dict[str, float]:
-    """Paint every page and use every control."""
+def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
+    """Paint every page and use every control whose name begins like this."""
     found: dict[str, float] = {}
     with dashboard(bank, log) as site, chromium() as page:
         page.set_default_timeout(300_000)
         for name, (path, ready) in PAGES.items():
+            if not name.startswith(only):
+                continue
             address = f"{site}/{path}"
             found[f"{name}: first visit, s"] = paint(page, address, ready)
             page.goto("about:blank")
@@ -203,6 +205,8 @@ def drive(bank: Path, log: Path, repeats: int) -> dict[str, float]:
                 paint(page, address, ready) for _ in range(max(1, repeats // 4))
             )
         for name, (where, act) in controls(page).items():
+            if not name.startswith(only):
+                continue
             path, ready = PAGES[where]
             paint(page, f"{site}/{path}", ready)
             page.evaluate(WATCH)
@@ -212,7 +216,7 @@ def drive(bank: Path, log: Path, repeats: int) -> dict[str, float]:
     return found
 
 
-def measure(tasks: int, repeats: int, seed: int, folder: Path) -> dict[str, float]:
+def measure(tasks: int, repeats: int, seed: int, folder: Path, only: str) -> dict[str, float]:
     """All figures of one bank."""
     place = folder / f"bank{tasks}"
     bank = Bank(place)
@@ -226,7 +230,7 @@ def measure(tasks: int, repeats: int, seed: int, folder: Path) -> dict[str, floa
         found[f"t-SNE, {when}, s"] = time.perf_counter() - begin
     del distance
     bank.close()
-    return found | drive(place, folder / "log", repeats)
+    return found | drive(place, folder / "log", repeats, only)
 
 
 def main() -> None:
@@ -235,13 +239,14 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, nargs="+", default=[1460])
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="pages and controls whose names begin like this; all by default")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     load_before = os.getloadavg()[0]
     results = {}
     for tasks in options.tasks:
         with tempfile.TemporaryDirectory() as folder:
-            results[f"{tasks:,} tasks"] = measure(tasks, options.repeats, options.seed, Path(folder))
+            results[f"{tasks:,} tasks"] = measure(tasks, options.repeats, options.seed, Path(folder), options.only)
         print(f"\n{tasks:,} tasks")
         for name, value in results[f"{tasks:,} tasks"].items():
             print(f"  {name:<60} {value:10.3f}")
