@@ -75,7 +75,7 @@ def experts_tab(bank: Bank) -> None:
         with st.expander("Measure missing errors", icon=":material/speed:"):
             measure_errors(bank, store)
         with st.expander("Remove an expert", icon=":material/delete:"):
-            remove_expert(bank)
+            remove_expert(bank, store)
 
 
 @st.fragment(run_every=2.0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pages.common.data import task_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.selected import selected
-from pages.common.space import METRICS, available_metrics, map_link, records
+from pages.common.space import METRICS, available_metrics, distances, map_link, records
 from pages.common.takeaway import download, toolbar
 from pages.common.trees import among, picture, shown_tasks, tree, tree_fidelity, tree_metric
 from t2v_core.bank.bank import Bank
@@ -141,6 +141,8 @@ def say_agreement(
 def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
     """The matrix and its clusters. A fragment: another cut draws nothing else anew."""
     metric, linkage, colour, edges = (st.session_state[key] for key in ("distance", "linkage", "colour", "names"))
+    if distances(bank, metric).index.isin(ids).sum() < len(ids):  # tasks were removed since the page was drawn
+        st.rerun()
     tasks = task_table(bank).set_index("id").loc[ids]
     names, groups = tasks["name"].to_dict(), tasks[GROUPS[colour]].tolist()
     clustering = tree(bank, metric, linkage, ids)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.common.compare import MOST, compared, plain, suggestions, task_names
+from pages.common.compare import MOST, compared, suggestions, task_names
 from pages.common.compare_views import show_experts, show_facts, show_layers, show_neighbours
-from pages.common.frame import BANK, EXPERT, open_page
+from pages.common.frame import BANK, EXPERT, open_page, plain
 from pages.common.selected import select
 from t2v_core.bank.bank import Bank
 

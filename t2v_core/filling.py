@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.claims import Piece, work_through
+from t2v_core.bank.coverage import missing_cells
 from t2v_core.bank.feature_cache import FeatureCache
 from t2v_core.bank.records import ErrorEntry, ExpertRecord
 from t2v_core.errors import InputError
@@ -58,12 +59,11 @@ def fill(bank: Bank, options: FillOptions, report: Report) -> dict[str, Any]:
     experts = choose_experts(bank, options.experts)
     tasks = images_at_hand(bank, options, report)
     measured = fill_errors(bank, tasks, experts, pick_device(options.device), report)
-    counts = bank.counts()
     return {
         "tasks": len(tasks),
         "experts": len(experts),
         "measured": measured,
-        "missing": counts["tasks"] * counts["experts"] - counts["errors"],
+        "missing": sum(missing_cells(bank).values()),
     }
 
 

@@ -69,19 +69,19 @@ def _place(
 
 def _uploads(jobs: Iterable[Job], tasks: dict[str, TaskRecord]) -> dict[str, dict[str, Any]]:
     """Arguments that read an uploaded task's images again, by task id, where its job still has them."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         result, given = job.result or {}, job.arguments
         task_id = result.get("task", {}).get("id") if job.kind == "recommend" else result.get("task_id")
         if job.kind in ("recommend", "train") and task_id in tasks and Path(given["path"]).exists():
             kept = {name: given[name] for name in ("attribute", "max_images", "seed") if given.get(name) is not None}
-            found[task_id] = {"paths": [given["path"]], "tasks": [task_id]} | kept
+            found.setdefault(task_id, {"paths": [given["path"]], "tasks": [task_id]} | kept)  # the newest comes first
     return found
 
 
 def _nowhere(origin: str, tasks: list[TaskRecord]) -> tuple[str, str]:
     if origin == "upload":
         names = ", ".join(t.name for t in tasks[:3]) + (" …" if len(tasks) > 3 else "")
-        return names, "the bank keeps no images, and the job that had them was removed: upload them again"
+        return names, "the bank keeps no images, and no finished job here has them: upload them again"
     many = f"{len(tasks)} tasks of {origin}" if len(tasks) > 1 else tasks[0].name
     return many, "the bank keeps none of this data set's images; whoever has it can start `errors fill --data`"

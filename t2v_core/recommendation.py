@@ -68,6 +68,11 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     metric = DEFAULT if learned else chosen.name
     target = task.by(chosen.method)
     kept_here = check_kept(bank, chosen, target.weights_hash)
+    if all(kept.space != target.space for kept in kept_here.values()):
+        raise InputError(
+            f"what the bank at {bank.location} keeps for {chosen.name!r} was measured with other settings than are in "
+            "use; measure it anew with `python -m t2v_core bank methods`, or choose another selector"
+        )
     sources = unseen(bank, kept_here, task.digests)
     meta = from_bank(bank, task.info)
     targets = meta.of_kinds(tuple(KINDS))
@@ -89,6 +94,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     facts = target.facts
     # Reading and embedding come first in a training too.
     again = sum(task.seconds[stage] for stage in ("load probe", "read", "embed"))
+    report("measuring what a training would cost", 0, 1, "")
     costs = training_costs(load_bundled(pick_device(options.device)), again) if out and task.learnable else []
     result = {
         "task": {

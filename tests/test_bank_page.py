@@ -43,7 +43,7 @@ def started(app, bank: Bank):
 
 
 def upload(app, name: str, content: bytes):
-    app.file_uploader(key="expert_file").set_value((name, content, "application/octet-stream"))
+    app.file_uploader(key="expert_file0").set_value((name, content, "application/octet-stream"))
     return press(app, "Add it to the bank")
 
 

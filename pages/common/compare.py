@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Container, Sequence
 
@@ -10,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.data import task_table
+from pages.common.frame import plain
 from pages.common.selected import selected
 from pages.common.space import distances, records
 from t2v_core.bank.bank import Bank
@@ -49,11 +49,6 @@ def task_names(bank: Bank) -> dict[str, str]:
     tasks = [known[i] for i in distances(bank, "symmetric").index]
     often = Counter(task.name for task in tasks)
     return {t.id: t.name if often[t.name] == 1 else f"{t.name} ({t.id})" for t in tasks}
-
-
-def plain(text: str) -> str:
-    """A name as Markdown shows it letter by letter."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~:$&-])", r"\\\1", text)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

@@ -14,9 +14,8 @@ from pages.common.compare import (
     pair_comparison,
     pair_table,
     parting,
-    plain,
 )
-from pages.common.frame import EXPERT
+from pages.common.frame import EXPERT, plain
 from pages.common.pictures import show_strips
 from pages.common.space import distances, map_link, records
 from pages.common.takeaway import download, toolbar

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.data import audit_table
-from pages.common.frame import show_error
+from pages.common.frame import plain, show_error
 from pages.common.takeaway import download
 from pages.common.work import show_failure, watch
 from t2v_core.bank.bank import Bank
@@ -68,7 +68,7 @@ def show_started(store: JobStore) -> None:
 
 def _outcome(kind: str, result: dict) -> str:
     if kind == "add":
-        names = ", ".join(row["name"] for row in result["rows"])
+        names = ", ".join(plain(row["name"]) for row in result["rows"])
         return f"{names} is in the bank. Measure its errors below, so that rules of choice can be judged with it."
     return f"{result['measured']:,} values measured, {result['missing']:,} are still missing."
 
@@ -114,7 +114,7 @@ def measure_errors(bank: Bank, store: JobStore) -> None:
     )
     lines = [
         f"- {':green[can be measured]' if place.key in can else ':orange[cannot be measured here]'}: "
-        f"**{place.title}**, {place.missing:,} missing; {place.why}."
+        f"**{plain(place.title)}**, {place.missing:,} missing; {place.why}."
         for place in lacking
     ]
     more = f"\n- and {len(lines) - LISTED} more." if len(lines) > LISTED else ""
@@ -132,12 +132,15 @@ def _called(place: Place) -> str:
     return f"{place.title}: {place.missing:,} missing"
 
 
-def remove_expert(bank: Bank) -> None:
+def remove_expert(bank: Bank, store: JobStore) -> None:
     """Remove an expert that a person has added."""
     uploads = {t.id for t in bank.tasks() if t.kind == UPLOAD}
     own = {e.id: e.name for e in added_by_people(bank, uploads)}
     if not own:
         st.write("Nobody has added an expert yet. Those that came with the bank stay.")
+        return
+    if any(job.active for job in store.list()):
+        st.info("Work is going on that may need any of the experts; one can be removed when it is over (tab Jobs).")
         return
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     doomed = left.selectbox("Expert", list(own), index=None, format_func=own.get, key="doomed_expert")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from t2v_core.bank.bank import Bank, default_location
@@ -68,6 +70,11 @@ def jobs(bank: Bank) -> JobStore:
 def show_error(error: InputError) -> None:
     """An input error as a sentence."""
     st.error(_sentence(error))
+
+
+def plain(text: str) -> str:
+    """A name as Markdown shows it letter by letter."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~:$&-])", r"\\\1", text)
 
 
 def _sentence(error: InputError) -> str:

@@ -67,11 +67,14 @@ def add_expert(bank: Bank, store: JobStore) -> None:
         arguments["file"] = str(file)
         title = title or stem
     title = title or arguments["model"]
+    # A new key makes Streamlit release the upload, which it would otherwise hold in memory.
+    st.session_state["expert_generation"] = st.session_state.get("expert_generation", 0) + 1
     start(store, "add", f"adding {title[:80]}", arguments | {"name": title, "task_id": task}, job_id)
 
 
 def _ask_for_file() -> tuple[Any, dict[str, Any]]:
-    upload = st.file_uploader("Weights", type="safetensors", key="expert_file")
+    generation = st.session_state.setdefault("expert_generation", 0)
+    upload = st.file_uploader("Weights", type="safetensors", key=f"expert_file{generation}")
     left, right = st.columns(2)
     architecture = left.selectbox(
         "Network they belong to",

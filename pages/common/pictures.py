@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
+from pages.common.frame import plain
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.thumbnails import thumbnails
 
@@ -59,4 +60,4 @@ def show_strips(bank: Bank, tasks: Sequence[str], names: dict[str, str]) -> None
     if shown:
         with st.container(horizontal=True):
             for task in shown:
-                st.image(found[task], caption=names[task], width=WIDE)
+                st.image(found[task], caption=plain(names[task]), width=WIDE)

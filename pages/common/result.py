@@ -190,7 +190,7 @@ def _facts(result: dict) -> None:
 
 def _map(bank: Bank, result: dict, out: Path) -> None:
     tasks = map_table(bank)
-    tasks["group"] = tasks["level 2"]
+    tasks = tasks.assign(group=tasks["level 2"])
     task = result["task"]
     way = "Near points ask the same of a network."
     if task["id"] not in tasks.index:

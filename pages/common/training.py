@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.common.frame import BANK, SELECTION, jobs
+from pages.common.frame import BANK, SELECTION, jobs, plain
 from pages.common.work import own_copy
 from t2v_core.bank.bank import Bank
 from t2v_core.jobs.store import Job
@@ -38,19 +38,20 @@ def offer_training(bank: Bank, job: Job) -> None:
     chosen = st.radio("How thoroughly", names, format_func=lambda n: _price(prices[n]), key="training_schedule")
     own = next((e for e in bank.experts() if e.task_id == result["task"]["id"]), None)
     st.caption(
-        "It starts from the generic network, as every expert of this bank does, and learns from all images but those "
-        "kept for testing. Task and expert then stand in the bank, where others can use them; the images do not. The "
-        "time was measured on this machine when your images were ranked; more images do not make it longer, other work "
-        "beside it does."
+        "It starts from the generic network, as every expert of this bank does, and learns from the images that were "
+        "used above but those kept for testing. Task and expert then stand in the bank, where others can use them; the "
+        "images do not. The time was measured on this machine when your images were ranked; more images do not make it "
+        "longer, other work beside it does."
     )
     if own is not None:
-        st.info(f"The bank has an expert trained on these images: {own.name}. Training another way replaces it.")
+        st.info(f"The bank has an expert trained on these images: {plain(own.name)}. Training another way replaces it.")
     if st.button("Fine-tune an expert on these images", icon=":material/model_training:"):
         store = jobs(bank)
         job_id = store.new_id()
         given = job.arguments
         arguments = {name: given[name] for name in ("attribute", "probe", "max_images", "seed") if name in given}
-        arguments |= {"path": str(own_copy(store, job_id, source)), "name": _plain(result["task"]["name"])}
+        name = _plain(given.get("name") or result["task"]["name"])  # without the attribute, which is added anew
+        arguments |= {"path": str(own_copy(store, job_id, source)), "name": name}
         store.submit("train", f"an expert for {arguments['name']}", arguments | {"schedule": chosen}, job_id)
         st.query_params["job"] = job_id
         st.rerun()
@@ -59,7 +60,7 @@ def offer_training(bank: Bank, job: Job) -> None:
 def show_trained(job: Job, out: Path) -> None:
     """The expert that a training left: how good it is, the download, where it can be found."""
     result: dict[str, Any] = job.result or {}
-    st.subheader(f"Your expert is ready: {result['name']}")
+    st.subheader(f"Your expert is ready: {plain(result['name'])}")
     training, tested = result["training"], result.get("tested")
     left, right = st.container(key="wrap_small").columns([1.6, 1])
     with left:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.common.frame import plain
 from t2v_core.jobs.store import CANCELLED, CANCELLING, FAILED, INTERRUPTED, Job, JobStore
 
 
@@ -24,7 +25,7 @@ def watch(store: JobStore, job_id: str, where: str = "this address shows the res
     job = store.get(job_id)
     if not job.active:
         st.rerun()
-    st.subheader(f"Working on {job.title}")
+    st.subheader(f"Working on {plain(job.title)}")
     waited = time.time() - job.created
     st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=f"{job.stage.capitalize()} · {job.message}")
     st.caption(f"{waited:.0f} s so far. You can close this page; the work goes on and {where}.")

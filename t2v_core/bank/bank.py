@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from t2v_core.bank import schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
 from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
-from t2v_core.bank.statements import forget_measured, upsert
+from t2v_core.bank.statements import forget_measured, upsert, without_chunks
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
@@ -160,16 +160,15 @@ class Bank:
             tasks: ids of those wanted; by default all.
             chunks: read what the spread is made of, which takes up to twenty times the memory of the vectors.
         """
-        columns = [c for c in schema.embedding.c if chunks or not c.name.startswith("chunk_")]
-        none = {} if chunks else {"chunk_ratios": b"", "chunk_weights": b""}
-        query = select(*columns).where(schema.embedding.c.method == method)
+        query = select(schema.embedding) if chunks else without_chunks()
+        query = query.where(schema.embedding.c.method == method)
         if tasks is not None:
             query = query.where(schema.embedding.c.task_id.in_(tasks))
         if weights_hash is not None:
             query = query.where(schema.embedding.c.weights_hash == weights_hash)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(schema.embedding.c.task_id)).mappings()
-            return {r["task_id"]: embedding_from_row(dict(r) | none) for r in rows}
+            return {r["task_id"]: embedding_from_row(dict(r)) for r in rows}
 
     def embedded(self, method: str) -> set[str]:
         """Ids of the tasks with an embedding of a method."""

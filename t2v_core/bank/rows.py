@@ -39,14 +39,19 @@ def embedding_row(task_id: str, e: Embedding) -> dict[str, Any]:
 
 
 def embedding_from_row(row: dict[str, Any]) -> Embedding:
-    """The embedding behind a row of its table."""
+    """The embedding behind a row of its table.
+
+    A row read without its ``chunk_ratios`` says by ``has_ratios`` whether there are any; it gives no chunks.
+    """
     weights = np.frombuffer(row["chunk_weights"], "<f8")
-    if len(weights) and not row["chunk_ratios"]:
+    stored = row.get("chunk_ratios")
+    if len(weights) and not row.get("has_ratios", stored):
         vector = np.frombuffer(row["vector"], "<f2").astype(np.float32)
         ratios = np.ones((1, len(vector)), np.float32)
     else:
         vector = np.frombuffer(row["vector"], "<f4")
-        ratios = np.frombuffer(row["chunk_ratios"], "<f2").reshape(-1, len(vector)).astype(np.float32)
+        ratios = np.frombuffer(stored or b"", "<f2").reshape(-1, len(vector)).astype(np.float32)
+        weights = weights[: len(ratios)]
     return Embedding(
         vector=vector,
         method=row["method"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from t2v_core.bank import schema
 
@@ -18,6 +18,13 @@ def upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
         connection.execute(insert(table).values(**row))
     elif rest:
         connection.execute(update(table).where(*match).values(**rest))
+
+
+def without_chunks() -> Select[Any]:
+    """All embeddings, of their chunks nothing but whether there are any (see ``rows.embedding_from_row``)."""
+    columns = schema.embedding.c
+    has_ratios = (func.length(columns.chunk_ratios) > 0).label("has_ratios")
+    return select(*[column for column in columns if column is not columns.chunk_ratios], has_ratios)
 
 
 def forget_measured(connection: Connection, table: Table, owner: str, **identity: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.coverage import missing_cells
 from t2v_core.commands.images import add_images, image_arguments
 from t2v_core.commands.jobs import add_background, submit
 from t2v_core.commands.output import Reporter, show_facts
@@ -31,12 +32,11 @@ def add_errors(command: Callable[..., argparse.ArgumentParser], commands: Any) -
 def _errors(o: argparse.Namespace) -> dict[str, Any]:
     bank = Bank(o.bank, demo=True)
     counts = bank.counts()
-    cells = counts["tasks"] * counts["experts"]
     return {
         "tasks": counts["tasks"],
         "experts": counts["experts"],
         "measured": counts["errors"],
-        "missing": cells - counts["errors"],
+        "missing": sum(missing_cells(bank).values()),
     }
 
 

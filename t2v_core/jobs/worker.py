@@ -71,7 +71,8 @@ def _run(job: Job, store: JobStore, report: Report) -> dict[str, Any]:
 
         options = AddOptions(**job.arguments)
         result = add(store.bank, options, report)
-        if options.file:  # the bank keeps the weights in a form of its own
+        # The bank keeps the weights in a form of its own; a file that lies elsewhere is somebody's own.
+        if options.file and Path(options.file).is_relative_to(store.folder(job.id)):
             Path(options.file).unlink(missing_ok=True)
         return result
     if job.kind == "fill":

@@ -23,7 +23,7 @@ from t2v_core.space.distances import ALPHA
 
 
 def check_kept(bank: Bank, way: Way, weights_hash: str | None = None) -> dict[str, Embedding]:
-    """The embeddings of the experts' own tasks, by task id, that a way compares; without any, none can be ranked.
+    """The embeddings by task id that a way compares, once it is clear that experts can be ranked by them.
 
     Args:
         bank: the bank with the experts.
@@ -33,8 +33,8 @@ def check_kept(bank: Bank, way: Way, weights_hash: str | None = None) -> dict[st
     Raises:
         InputError: no expert's own task has one.
     """
-    own = {e.task_id for e in bank.experts() if e.task_id is not None}
-    if found := bank.embeddings(way.method, weights_hash, sorted(own)):
+    found = bank.embeddings(way.method, weights_hash)
+    if any(e.task_id in found for e in bank.experts()):
         return found
     if way.method in (PSEUDOTASK, TANGENT):
         raise InputError(

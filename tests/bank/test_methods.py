@@ -100,6 +100,9 @@ def test_embeddings_without_a_probe(small_bank, values, bytes_each):
     vector = np.random.default_rng(1).normal(size=64).astype(values).astype(np.float32)
     add_embeddings(small_bank, {"a-cats": network_embedding(vector)})
     found = small_bank.embeddings("tangent")["a-cats"]
+    light = small_bank.embeddings("tangent", chunks=False)["a-cats"]
+    np.testing.assert_array_equal(light.vector, found.vector)
+    assert light.space == found.space
     np.testing.assert_array_equal(found.vector, vector)
     np.testing.assert_array_equal(found.chunk_means, vector[None])
     np.testing.assert_array_equal(found.bootstrap(2, np.random.default_rng(0)), [vector, vector])
