@@ -94,9 +94,13 @@ def test_every_method_was_measured_on_every_target_and_expert(demo):
         assert connection.execute(query).scalar_one() < 500_000
 
 
-def test_the_kernel_without_any_training_beats_chance(demo):
-    judged = audit_bank(demo, from_bank(demo))["all"].judged
+def test_the_kernel_without_any_training_beats_chance_and_an_untrained_probe(demo):
+    found = audit_bank(demo, from_bank(demo))["all"]
+    judged = found.judged
     assert judged["tangent"].gains["chance"].low > 0
+    gain = (judged["task2vec-random"].error - judged["tangent"].error) / found.meta.best
+    drawn = np.random.default_rng(0).integers(0, len(gain), (2000, len(gain)))
+    assert np.quantile(gain[drawn].mean(1), 0.025) > 0
 
 
 def test_no_image_is_committed():
