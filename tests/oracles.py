@@ -8,6 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from t2v_core.probe.calls import Call, Listener
+
+
+def call_of(layer: nn.Module, inputs: torch.Tensor) -> Call:
+    """How a layer calls torch."""
+    calls = []
+    with torch.no_grad(), Listener(lambda call, output: calls.append(call) or output):
+        layer(inputs)
+    (call,) = calls
+    return call
+
 
 def fisher_of_drawn_labels(
     network: nn.Module, head: nn.Linear, images: torch.Tensor, drawn: torch.Tensor

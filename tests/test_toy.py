@@ -82,11 +82,11 @@ def test_boundary_length_by_hand():
 def test_random_features_lie_in_their_ranges_and_none_is_zero():
     for seed in range(20):
         probe = random_probe(seed)
-        weight = probe.layers()[0][1].weight.flatten(1).numpy()
+        weight = probe.weights()[0].flatten(1).numpy()
         assert weight.shape == (10, 3)
         assert (abs(weight) <= [0.5, 0.5, 1]).all()
         assert (probe.features(grid_pixels()).max(0).values > 0).all()
-    assert not torch.equal(random_probe(0).layers()[0][1].weight, random_probe(1).layers()[0][1].weight)
+    assert not torch.equal(random_probe(0).weights()[0], random_probe(1).weights()[0])
 
 
 def test_polynomials_are_the_ten_monomials():

@@ -24,6 +24,7 @@ from t2v_core.fisher import factors
 from t2v_core.fisher.capture import watch
 from t2v_core.fisher.layers import filter_means, patches
 from t2v_core.fisher.sums import ChunkSums, assign_chunks
+from t2v_core.probe.calls import Call
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import Progress
@@ -118,7 +119,7 @@ def _accumulate(
     progress: Progress | None,
 ) -> ChunkSums:
     """Add up the samples' squared gradients, chunk after chunk."""
-    layers = [module for _, module in probe.layers()]
+    layers = probe.weights()
     edges = np.concatenate([[0], np.cumsum([count for _, count in probe.info.layers])])
     parts = int(chunk.max()) + 1
     sums = torch.zeros(parts, int(edges[-1]), dtype=torch.float64, device=probe.device)
@@ -128,40 +129,42 @@ def _accumulate(
     kept: dict[int, list[Tensor]] = {}
     half = torch.bfloat16 if settings.precision == "bfloat16" else None
 
-    def add(number: int, inputs: Tensor, delta: Tensor) -> None:
+    def add(number: int, call: Call, delta: Tensor) -> None:
         batch = share.shape[1]
         slices = kept.get(number)
         if slices is None:
-            slices = patches(layers[number], inputs, batch, half)
+            slices = patches(call, batch, half)
             if several and sum(k[0].untyped_storage().nbytes() for k in [*kept.values(), slices]) <= KEEP_BYTES:
                 kept[number] = slices
-        values = filter_means(layers[number], slices, delta, batch)
+        values = filter_means(call, slices, delta, batch)
         sums[:, edges[number] : edges[number + 1]] += share @ values.double()
 
     used = parts
-    with watch(layers, add):
-        for start in range(0, len(order), settings.batch_size):
-            rows = order[start : start + settings.batch_size]
-            with torch.autocast(probe.device.type, torch.bfloat16, enabled=half is not None):
-                z = probe.network(probe.normalise(pixels[rows]))
+    # In eval mode each sample's gradient depends on itself alone, so one pass serves a batch.
+    batch_size = 1 if probe.one_by_one else settings.batch_size
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        images = probe.normalise(pixels[rows])
+        with watch(layers, add), torch.autocast(probe.device.type, torch.bfloat16, enabled=half is not None):
+            z = probe.network(images)
+        with torch.enable_grad():
             logits = head.logits(z.to(torch.promote_types(z.dtype, torch.float32)))
-            vectors = factor(logits.detach(), rows)
-            members = chunk[rows][None] == np.arange(parts)[:, None]
-            share = torch.from_numpy(members * weights[rows]).to(probe.device)
-            several = len(vectors) > 1
-            kept.clear()
-            for number, vector in enumerate(vectors, start=1):
-                # In eval mode each sample's gradient depends on itself alone, so one pass serves the batch.
-                logits.backward(vector, retain_graph=number < len(vectors))
-            done = start + len(rows)
-            if progress is not None:
-                progress(done, len(order), "Fisher")
-            complete = parts if done == len(order) else int(chunk[order[done]])
-            if settings.tolerance is not None and FIRST_LOOK <= complete < parts:
-                finished = _sums(sums, weights, chunk, complete)
-                if finished.relative_error <= settings.tolerance:
-                    used = complete
-                    break
+        vectors = factor(logits.detach(), rows)
+        members = chunk[rows][None] == np.arange(parts)[:, None]
+        share = torch.from_numpy(members * weights[rows]).to(probe.device)
+        several = len(vectors) > 1
+        kept.clear()
+        for number, vector in enumerate(vectors, start=1):
+            logits.backward(vector, retain_graph=number < len(vectors))
+        done = start + len(rows)
+        if progress is not None:
+            progress(done, len(order), "Fisher")
+        complete = parts if done == len(order) else int(chunk[order[done]])
+        if settings.tolerance is not None and FIRST_LOOK <= complete < parts:
+            finished = _sums(sums, weights, chunk, complete)
+            if finished.relative_error <= settings.tolerance:
+                used = complete
+                break
     return _sums(sums, weights, chunk, used)
 
 

@@ -24,11 +24,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from t2v_core.probe.layers import Layer
+from t2v_core.probe.calls import Call
 
 
 def gram_is_cheaper(filters: int, weights: int, positions: int) -> bool:
@@ -62,35 +62,25 @@ def filter_square_norms(slices: Sequence[Tensor], delta: Tensor) -> Tensor:
     return total
 
 
-def patches(layer: Layer, inputs: Tensor, batch: int, dtype: torch.dtype | None = None) -> list[Tensor]:
+def patches(call: Call, batch: int, dtype: torch.dtype | None = None) -> list[Tensor]:
     """Input patches A of a layer in slices ``[B, P, D_i]``; of a grouped convolution the padded input alone.
 
     Args:
-        layer: a convolution with any stride, dilation, padding or groups, or a linear layer.
-        inputs: its input: ``[B, C, H, W]``; or ``[..., D]`` with the samples outermost, whatever lies
-            between them and the features (tokens, windows, positions).
+        call: of a convolution with any stride, dilation, padding or groups, or of a linear map, with the samples
+            outermost, whatever lies between them and the features (tokens, windows, positions).
         batch: samples B.
         dtype: in which products are taken; by default the input's own, at least float32.
     """
-    inputs = inputs.to(dtype or torch.promote_types(inputs.dtype, torch.float32))
-    if isinstance(layer, nn.Linear):
-        return [inputs.reshape(batch, -1, layer.in_features)]
-    inputs = padded(layer, inputs)
-    return [inputs] if layer.groups > 1 else _slices(layer, inputs)
+    inputs = call.inputs.to(dtype or torch.promote_types(call.inputs.dtype, torch.float32))
+    if call.linear:
+        return [inputs.reshape(batch, -1, inputs.shape[-1])]
+    inputs = call.padded(inputs)
+    return [inputs] if call.groups > 1 else _slices(call, inputs)
 
 
-def padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """The input with the layer's own padding applied, whatever its mode."""
-    # torch keeps, for every padding mode and for "same", the amount on each side in this private field.
-    sides = layer._reversed_padding_repeated_twice
-    if not any(sides):
-        return inputs
-    return functional.pad(inputs, sides, mode="constant" if layer.padding_mode == "zeros" else layer.padding_mode)
-
-
-def _slices(layer: nn.Conv2d, inputs: Tensor) -> list[Tensor]:
+def _slices(call: Call, inputs: Tensor) -> list[Tensor]:
     """One slice ``[B, P, kw * C]`` for every kernel row."""
-    (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
+    (kh, kw), (sh, sw), (dh, dw) = call.kernel, call.stride, call.dilation
     rows = (inputs.shape[2] - dh * (kh - 1) - 1) // sh + 1
     columns = (inputs.shape[3] - dw * (kw - 1) - 1) // sw + 1
     # Rows that a stride visits for the same kernel row must lie one below the other: one phase after another.
@@ -110,36 +100,37 @@ def _slices(layer: nn.Conv2d, inputs: Tensor) -> list[Tensor]:
     return [copy[:, phase, skip * columns : (skip + rows) * columns] for skip, phase in starts]
 
 
-def filter_means(layer: Layer, slices: Sequence[Tensor], delta: Tensor, batch: int) -> Tensor:
+def filter_means(call: Call, slices: Sequence[Tensor], delta: Tensor, batch: int) -> Tensor:
     """Per-sample squared gradient of a layer, averaged over the weights of each filter.
 
     Args:
-        layer: the layer.
+        call: of the layer.
         slices: its input, from ``patches``.
-        delta: gradient of each sample's own loss with respect to the layer's output, ``[B, O, H', W']``
-            or ``[..., O]``.
+        delta: gradient of each sample's own loss with respect to the call's output, ``[B, O, H', W']``,
+            ``[B, O, W']`` or ``[..., O]``.
         batch: samples B.
 
     Returns:
         ``[B, O]`` means over the D weights of a filter.
     """
     delta = delta.to(slices[0].dtype)
-    if isinstance(layer, nn.Linear):
-        delta = delta.reshape(batch, -1, layer.out_features)
-    elif layer.groups > 1:
-        return _weight_gradients(layer, slices[0], delta).square().flatten(2).mean(2)
+    if call.linear:
+        delta = delta.reshape(batch, -1, call.filters)
+    elif call.groups > 1:
+        return _weight_gradients(call, slices[0], delta).square().flatten(2).mean(2)
     else:
-        delta = delta.permute(0, 2, 3, 1).flatten(1, 2)
+        delta = delta.flatten(2).transpose(1, 2)
     return filter_square_norms(slices, delta) / sum(part.shape[2] for part in slices)
 
 
-def _weight_gradients(layer: nn.Conv2d, inputs: Tensor, delta: Tensor) -> Tensor:
+def _weight_gradients(call: Call, inputs: Tensor, delta: Tensor) -> Tensor:
     """Every sample's weight gradient of a grouped convolution, ``[B, O, C / groups, kh, kw]``."""
+    delta = delta.unflatten(2, (1, -1)) if delta.dim() == 3 else delta
 
     def gradient(x: Tensor, d: Tensor, samples: int) -> Tensor:
-        shape = [samples * layer.out_channels, *layer.weight.shape[1:]]
-        groups = samples * layer.groups
-        return conv2d_weight(x, shape, d, layer.stride, 0, layer.dilation, groups)  # type: ignore[arg-type]
+        shape = [samples * call.filters, call.weight.shape[1], *call.kernel]
+        groups = samples * call.groups
+        return conv2d_weight(x, shape, d, call.stride, 0, call.dilation, groups)  # type: ignore[arg-type]
 
     batch = len(inputs)
     if inputs.device.type == "cpu":

@@ -18,8 +18,7 @@ the noise and with its negative, which cancels the first order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +27,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from t2v_core.fisher.layers import padded
+from t2v_core.errors import InputError
+from t2v_core.probe.calls import Call, Listener
 from t2v_core.probe.heads import Head, class_weights
-from t2v_core.probe.layers import Layer
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import IntArray, Progress
 
@@ -103,14 +102,22 @@ def variational_fisher(
         progress: called with epochs done.
         batch: makes the images and targets of each step, for augmented images and soft labels; ``labels`` then only
             balance what is drawn. By default the images as they are, with their labels.
+
+    Raises:
+        InputError: a layer of the network runs once for all images of a batch: noise would not be each image's own.
     """
+    if probe.one_by_one:
+        raise InputError(
+            f"{probe.info.title} computes something once for all images, which the variational estimate cannot follow; "
+            "use the exact or the Monte Carlo one"
+        )
     settings = settings or VariationalSettings()
     batch = batch or (lambda rows: (probe.normalise(pixels[rows]), torch.from_numpy(labels[rows]).to(device)))
-    device, layers = probe.device, [layer for _, layer in probe.layers()]
+    device, weights = probe.device, probe.weights()
     counts = [count for _, count in probe.info.layers]
     kl_weight = settings.beta / (2 * len(labels))
-    size = torch.tensor([layer.weight[0].numel() for layer in layers], device=device)
-    square = [layer.weight.flatten(1).pow(2).mean(1) for layer in layers]
+    size = torch.tensor([weight[0].numel() for weight in weights], device=device)
+    square = [weight.flatten(1).pow(2).mean(1) for weight in weights]
     log_prior = torch.tensor(probe.info.prior_precision, device=device).log().requires_grad_()
     means = torch.tensor([part.mean() for part in np.split(start, np.cumsum(counts)[:-1])], device=device)
     first = (means.float() / kl_weight + log_prior.detach().exp()).log()
@@ -133,8 +140,9 @@ def variational_fisher(
         total = 0.0
         for rows in np.array_split(drawn, max(1, settings.epoch_size // settings.batch_size)):
             images, targets = batch(rows)
-            with noise(layers, log_precision, generator):
-                logits = linear(probe.network(torch.cat([images, images])))
+            with noise(weights, log_precision, generator):
+                z = probe.network(torch.cat([images, images]))
+            logits = linear(z)
             fit = functional.cross_entropy(logits, torch.cat([targets, targets]))
             kl = _kl(log_precision, log_prior, square, size)
             optimiser.zero_grad(set_to_none=True)
@@ -181,42 +189,36 @@ def _kl(log_precision: list[Tensor], log_prior: Tensor, square: list[Tensor], si
     return torch.stack(parts).sum()
 
 
-@contextmanager
-def noise(layers: list[Layer], log_precision: list[Tensor], generator: torch.Generator) -> Iterator[None]:
-    """While active, every layer's output carries Gaussian noise of variance A^2 / Lambda.
+def noise(weights: Sequence[Tensor], log_precision: Sequence[Tensor], generator: torch.Generator) -> Listener:
+    """While active, the output of every call with one of the weights carries Gaussian noise of variance A^2 / Lambda.
 
     The batch holds every image twice: the second half gets the negative of the first half's noise.
     """
+    numbers = {id(weight): number for number, weight in enumerate(weights)}
 
-    def hook_for(number: int):  # type: ignore[no-untyped-def]
-        def hook(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            (x,) = inputs
-            half = torch.randn(
-                output[: len(output) // 2].shape, device=output.device, dtype=output.dtype, generator=generator
-            )
-            spread = torch.exp(-0.5 * log_precision[number])
-            if isinstance(layer, nn.Conv2d):
-                spread = spread[:, None, None]
-            return output + torch.cat([half, -half]) * spread * input_norms(layer, x)
+    def heard(call: Call, output: Tensor) -> Tensor:
+        if id(call.weight) not in numbers:
+            return output
+        half = torch.randn(
+            output[: len(output) // 2].shape, device=output.device, dtype=output.dtype, generator=generator
+        )
+        spread, norms = torch.exp(-0.5 * log_precision[numbers[id(call.weight)]]), input_norms(call)
+        if not call.linear:
+            spread = spread.reshape(-1, *[1] * (output.dim() - 2))
+            norms = norms.reshape(len(output), -1, *output.shape[2:])
+        return output + torch.cat([half, -half]) * spread * norms
 
-        return hook
-
-    handles = [layer.register_forward_hook(hook_for(number)) for number, layer in enumerate(layers)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return Listener(heard)
 
 
-def input_norms(layer: Layer, x: Tensor) -> Tensor:
+def input_norms(call: Call) -> Tensor:
     """Norm ||A_p|| of the input patch behind every output position: ``[B, groups or O, H', W']`` or ``[..., 1]``."""
-    square = x.pow(2)
-    if isinstance(layer, nn.Linear):
+    square = call.inputs.pow(2)
+    if call.linear:
         return square.sum(-1, keepdim=True).clamp_min(1e-30).sqrt()
-    square = padded(layer, square)
-    square = square.unflatten(1, (layer.groups, -1)).sum(2)
-    ones = torch.ones(layer.groups, 1, *layer.kernel_size, device=x.device, dtype=x.dtype)
-    sums = functional.conv2d(square, ones, stride=layer.stride, dilation=layer.dilation, groups=layer.groups)
+    square = call.padded(square)
+    square = square.unflatten(1, (call.groups, -1)).sum(2)
+    ones = torch.ones(call.groups, 1, *call.kernel, device=square.device, dtype=square.dtype)
+    sums = functional.conv2d(square, ones, stride=call.stride, dilation=call.dilation, groups=call.groups)
     norms = sums.clamp_min(1e-30).sqrt()
-    return norms.repeat_interleave(layer.out_channels // layer.groups, 1) if layer.groups > 1 else norms
+    return norms.repeat_interleave(call.filters // call.groups, 1) if call.groups > 1 else norms

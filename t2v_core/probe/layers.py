@@ -1,23 +1,28 @@
-"""Which layers of a network embed a task: those with filters that run, once, for every image."""
+"""Which layers of a network embed a task: the weights it multiplies by, each once, for every image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from t2v_core.errors import InputError
-
-Layer = nn.Conv2d | nn.Linear
-"""The kinds of layer whose filters embed a task: a filter is an output channel or an output row."""
+from t2v_core.probe.calls import Call, Listener, read_call
 
 LayerChoice = Literal["all", "last"]
 
 LAST_SHARE = 0.25
 """Share of the layers that makes the last stage of a network whose resolution never changes (a ViT)."""
+
+TOLERANCE = 1e-2
+"""Relative to the largest: by how much the same image may differ alone and among others, by rounding."""
+
+PRODUCTS = frozenset({"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "tensordot", "bilinear", "conv3d"})
+"""Names of torch's other products: a weight in one of them is multiplied by, whoever keeps it."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +31,71 @@ class Run:
 
     Attributes:
         name: inside the network.
-        layer: the module.
+        weight: its parameter, ``[O, ...]``: a filter is an output channel or an output row.
         positions: output positions or tokens.
+        shared: its input is the same for every image, as in a network that computes its position biases.
     """
 
     name: str
-    layer: Layer
+    weight: Tensor
     positions: int
+    shared: bool
 
 
-def filters(layer: Layer) -> int:
-    """Number of filters O."""
-    return layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
+def weights_by_name(network: nn.Module) -> dict[str, nn.Parameter]:
+    """A network's parameters in its order, a layer's weight under the layer's own name."""
+    return {name.removesuffix(".weight"): value for name, value in network.named_parameters()}
+
+
+@dataclass(frozen=True)
+class _Met:
+    """One call of a layer: the shape of its input, its positions, and of each image's numbers a projection and norm."""
+
+    shape: torch.Size
+    positions: int
+    projection: Tensor
+    norm: Tensor
+
+
+class _Tracer(Listener):
+    """Notes the calls with each of a network's weights, and weights that are used in any other way."""
+
+    def __init__(self, network: nn.Module, images: int) -> None:
+        super().__init__(self._note)
+        self.images = images
+        self.names = {id(value): name for name, value in weights_by_name(network).items()}
+        self.multiplied = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear | _ConvNd)}
+        self.met: dict[str, list[_Met]] = {}
+        self.unread: dict[str, str] = {}
+
+    def _note(self, call: Call, output: Tensor) -> Tensor:
+        name = self.names.get(id(call.weight))
+        if name is not None:
+            numbers = call.inputs.double().reshape(self.images if call.inputs.numel() % self.images == 0 else 1, -1)
+            # A fixed projection tells whose numbers lie where, and unlike the numbers takes no memory.
+            along = torch.arange(numbers.shape[1], dtype=numbers.dtype, device=numbers.device).cos()
+            met = _Met(call.inputs.shape, output.numel() // call.filters, numbers @ along, numbers.norm(dim=1))
+            self.met.setdefault(name, []).append(met)
+        return output
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Look at the arguments of every function that is no product this engine reads."""
+        output = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(output, Tensor) and read_call(func, args, kwargs or {}) is None:
+            what = getattr(func, "__name__", str(func))
+            for value in _tensors([*args, *(kwargs or {}).values()]):
+                name, product = self.names.get(id(value)), what in PRODUCTS and value.dim() > 1
+                if name is not None and (product or id(value) in self.multiplied):
+                    self.unread.setdefault(name, what)
+        return output
+
+
+def _tensors(arguments: Sequence[Any]) -> Iterator[Tensor]:
+    for value in arguments:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
 
 
 @torch.no_grad()
@@ -48,34 +106,47 @@ def trace(network: nn.Module, size: int, device: torch.device) -> tuple[Tensor, 
     which BatchNorm or dropout in training mode, or any other mixing of a batch, would not.
 
     Raises:
-        InputError: a layer runs more than once, the output is not one vector an image, or images are mixed.
+        InputError: a layer runs more than once or cannot be read, the output is not one vector an image, or images
+            are mixed.
     """
-    positions: dict[str, list[int]] = {}
-
-    def note(name: str, layer: Layer, output: Tensor) -> None:
-        positions.setdefault(name, []).append(output.numel() // (2 * filters(layer)))
-
-    layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    handles = [
-        module.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))  # type: ignore[misc]
-        for name, module in layers.items()
-    ]
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     images = images.to(next(network.parameters()).dtype)
-    try:
+    both, first, second = _Tracer(network, 2), _Tracer(network, 1), _Tracer(network, 1)
+    with both:
         together = network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     if not isinstance(together, Tensor) or together.dim() != 2:
         raise InputError("this network cannot be a probe: it does not give one feature vector an image")
-    apart = torch.cat([network(images[:1]), network(images[1:])])
-    if not torch.allclose(together, apart, rtol=1e-2, atol=1e-2 * float(together.abs().max())):
+    with first:
+        apart = [network(images[:1])]
+    with second:
+        apart.append(network(images[1:]))
+    if not torch.allclose(together, torch.cat(apart), rtol=TOLERANCE, atol=TOLERANCE * float(together.abs().max())):
         raise InputError("this network cannot be a probe: an image's features depend on the others in its batch")
-    repeated = [name for name, runs in positions.items() if len(runs) > 1]
-    if repeated:
-        raise InputError(f"this network cannot be a probe: layer {repeated[0]!r} runs more than once an image")
-    return together, [Run(name, layer, positions[name][0]) for name, layer in layers.items() if name in positions]
+    for name, what in both.unread.items():
+        raise InputError(
+            f"this network cannot be a probe: layer {name!r} uses its weights in a way whose filters cannot be told "
+            f"apart ({what}); choose a network of plain convolutions and linear layers"
+        )
+    runs = []
+    for name, weight in weights_by_name(network).items():
+        if name in both.met:
+            if len(both.met[name]) > 1:
+                raise InputError(f"this network cannot be a probe: layer {name!r} runs more than once an image")
+            runs.append(_run(name, weight, *(tracer.met[name][0] for tracer in (both, first, second))))
+    return together, runs
+
+
+def _run(name: str, weight: Tensor, both: _Met, first: _Met, second: _Met) -> Run:
+    """A layer from its call with two images and its calls with either."""
+    if both.shape == first.shape:
+        return Run(name, weight, 1, shared=True)
+    apart, norm = torch.cat([first.projection, second.projection]), torch.cat([first.norm, second.norm])
+    if len(both.projection) != 2 or bool(((both.projection - apart).abs() > TOLERANCE * norm).any()):
+        raise InputError(
+            f"this network cannot be a probe: layer {name!r} gets the images of a batch in an order of its own, so its "
+            "gradients cannot be told apart; choose a network that keeps images along the first dimension"
+        )
+    return Run(name, weight, both.positions // 2, shared=False)
 
 
 def last_stage(runs: Sequence[Run]) -> list[Run]:

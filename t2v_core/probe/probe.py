@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from t2v_core.errors import InputError
 from t2v_core.probe.attention import make_attention_explicit
-from t2v_core.probe.layers import LayerChoice, filters, last_stage, trace
+from t2v_core.probe.layers import LayerChoice, last_stage, trace, weights_by_name
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.record import InputSpec, Progress
 
@@ -26,17 +26,20 @@ class Probe:
         network: maps normalised images ``[B, 3, H, W]`` to features z ``[B, d]``.
         classifier: the network's original classifier on z, or None.
         device: where the network stands.
+        one_by_one: some layer's input is the same for every image, so that in a batch their gradients add up in it:
+            for those of one image it must run alone.
     """
 
     info: ProbeInfo
     network: nn.Module
     classifier: nn.Linear | None
     device: torch.device
+    one_by_one: bool = False
 
-    def layers(self) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
-        """The modules behind ``info.layers``, in the same order."""
-        modules = dict(self.network.named_modules())
-        return [(name, modules[name]) for name, _ in self.info.layers]  # type: ignore[misc]
+    def weights(self) -> list[nn.Parameter]:
+        """The parameters behind ``info.layers``, in the same order: ``[O, ...]`` each, a row a filter."""
+        found = weights_by_name(self.network)
+        return [found[name] for name, _ in self.info.layers]
 
     def normalise(self, pixels: np.ndarray) -> Tensor:
         """Turn uint8 ``[B, S, S, 3]`` into normalised ``[B, 3, S, S]``, in the network's type and on its device."""
@@ -96,13 +99,15 @@ def make_probe(
     """Freeze a feature network and describe it.
 
     Args:
-        network: maps images to features. Every convolution and linear layer that runs becomes a layer
-            of the embedding; attention is rewritten so that its projections are among them.
+        network: maps images to features. Every weight that a convolution or linear map is called with becomes a
+            layer of the embedding, its module called or not; torch's attention is rewritten so that its projections
+            are among them.
         layers: ``"all"``, or ``"last"`` for the last stage alone. The choice is part of the probe's
             identity: its embeddings lie in another space.
 
     Raises:
-        InputError: no layer could embed a task, one runs twice, or the network mixes the images of a batch.
+        InputError: no layer could embed a task, one runs twice or cannot be read, or the network mixes the images of
+            a batch.
     """
     make_attention_explicit(network)
     network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -118,13 +123,13 @@ def make_probe(
         id=probe_id,
         title=title,
         weights_hash=weights_hash,
-        layers=tuple((run.name, filters(run.layer)) for run in chosen),
-        prior_precision=tuple(float(1 / run.layer.weight.double().pow(2).mean()) for run in chosen),
+        layers=tuple((run.name, len(run.weight)) for run in chosen),
+        prior_precision=tuple(float(1 / run.weight.double().pow(2).mean()) for run in chosen),
         spec=spec,
         feature_dim=int(features.shape[1]),
         provenance=provenance,
     )
-    return Probe(info, network, classifier, device)
+    return Probe(info, network, classifier, device, one_by_one=any(run.shared for run in chosen))
 
 
 def pick_device(name: str = "auto") -> torch.device:

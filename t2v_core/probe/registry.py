@@ -124,9 +124,14 @@ def _download(url: str, progress: Progress | None) -> Path:
     return target
 
 
-def _detach_classifier(network: nn.Module) -> nn.Linear:
-    """Replace the last linear layer by the identity, so that the network returns z; give the layer back."""
-    name, classifier = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)][-1]
-    parent = network.get_submodule(name.rpartition(".")[0]) if "." in name else network
-    setattr(parent, name.rpartition(".")[2], nn.Identity())
-    return classifier
+def _detach_classifier(network: nn.Module) -> nn.Linear | None:
+    """Replace the last linear layer by the identity, so that the network returns z; give the layer back.
+
+    A network without one (SqueezeNet) classifies by its last convolution: z is then what that would have seen, and
+    no linear layer on z stands for the classifier.
+    """
+    modules = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    name, classifier = ([found for found in modules if isinstance(found[1], nn.Linear)] or modules)[-1]
+    parent, _, own = name.rpartition(".")
+    setattr(network.get_submodule(parent), own, nn.Identity())
+    return classifier if isinstance(classifier, nn.Linear) else None

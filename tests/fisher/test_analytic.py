@@ -110,7 +110,7 @@ def test_the_exact_estimator_agrees(probe, likelihood):
     run = DiagonalSettings(estimator="exact", likelihood=likelihood, batch_size=16)
     found = fisher_diagonal(probe, head, pixels, labels, run).mean
     x = probe.normalise(pixels).flatten(1).numpy()
-    U = probe.layers()[0][1].weight.flatten(1).numpy()
+    U = probe.weights()[0].flatten(1).numpy()
     np.testing.assert_allclose(found, analytic_fisher(x, U, w, float(b), weights), rtol=1e-10)
 
 

@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from t2v_core.fisher.layers import filter_means, filter_square_norms, gram_is_cheaper, patches
+from tests.oracles import call_of
+
+
+def means(layer, inputs, delta, batch):
+    call = call_of(layer, inputs)
+    return filter_means(call, patches(call, batch), delta, batch)
 
 
 @st.composite
@@ -41,7 +47,7 @@ def test_agrees_with_autograd_for_every_shape(case):
         (gradient,) = torch.autograd.grad((layer(inputs[n : n + 1]) * delta[n]).sum(), layer.weight)
         expected.append(gradient.pow(2).flatten(1).mean(1))
     torch.testing.assert_close(
-        filter_means(layer, patches(layer, inputs, len(inputs)), delta, len(inputs)),
+        means(layer, inputs, delta, len(inputs)),
         torch.stack(expected),
         rtol=1e-10,
         atol=1e-12,
@@ -57,7 +63,7 @@ def test_linear_layers_agree_over_vectors_tokens_and_maps(batch, inner, outer, e
     for n in range(batch):
         (gradient,) = torch.autograd.grad((layer(inputs[n : n + 1]) * delta[n]).sum(), layer.weight)
         expected.append(gradient.pow(2).mean(1))
-    found = filter_means(layer, patches(layer, inputs, batch), delta, batch)
+    found = means(layer, inputs, delta, batch)
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-10, atol=1e-12)
 
 
@@ -67,19 +73,26 @@ def test_windows_of_one_image_belong_together():
     inputs = torch.randn(2 * 5, 6, 3, dtype=torch.float64)  # 2 images of 5 windows of 6 tokens
     delta = torch.randn_like(layer(inputs))
     (gradient,) = torch.autograd.grad((layer(inputs[:5]) * delta[:5]).sum(), layer.weight)
-    torch.testing.assert_close(
-        filter_means(layer, patches(layer, inputs, 2), delta, 2)[0], gradient.pow(2).mean(1), rtol=1e-10, atol=1e-12
-    )
+    torch.testing.assert_close(means(layer, inputs, delta, 2)[0], gradient.pow(2).mean(1), rtol=1e-10, atol=1e-12)
 
 
-def test_same_padding_with_an_even_kernel():
-    layer = nn.Conv2d(2, 3, 4, padding="same").double()
-    inputs = torch.randn(2, 2, 7, 7, dtype=torch.float64)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(2, 3, 4, padding="same"),
+        nn.Conv2d(2, 3, (4, 3), padding="same", dilation=(1, 2)),
+        nn.Conv1d(2, 3, 4, padding="same"),
+        nn.Conv1d(2, 4, 3, stride=2, padding=1, dilation=2),
+        nn.Conv1d(2, 4, 3, padding=1, groups=2, padding_mode="circular"),
+    ],
+    ids=str,
+)
+def test_padding_and_sequences(layer):
+    layer = layer.double()
+    inputs = torch.randn(2, 2, 7, 7, dtype=torch.float64)[..., 0 if isinstance(layer, nn.Conv1d) else slice(None)]
     delta = torch.randn_like(layer(inputs))
     (gradient,) = torch.autograd.grad((layer(inputs[:1]) * delta[:1]).sum(), layer.weight)
-    torch.testing.assert_close(
-        filter_means(layer, patches(layer, inputs, 2), delta, 2)[0], gradient.pow(2).flatten(1).mean(1)
-    )
+    torch.testing.assert_close(means(layer, inputs, delta, 2)[0], gradient.pow(2).flatten(1).mean(1))
 
 
 @pytest.mark.parametrize(("weights", "positions"), [(200, 4), (4, 200)])

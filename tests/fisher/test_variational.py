@@ -16,6 +16,7 @@ from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.heads import Head, fit_regularised_head
 from t2v_core.probe.probe import make_probe
 from t2v_core.task.record import InputSpec
+from tests.oracles import call_of
 
 CPU = torch.device("cpu")
 TINY = InputSpec(resize=8, crop=8, mean=SPEC.mean, std=SPEC.std)
@@ -34,17 +35,17 @@ def test_the_norm_of_a_patch_is_the_norm_of_the_unfolded_patch(groups, kernel, s
     x = torch.randn(3, 4, 7, 7)
     alone = nn.Conv2d(4 // groups, 1, kernel, stride, padding, padding_mode=mode)  # one group of it
     expected = torch.stack(
-        [torch.cat(patches(alone, part, 3), 2).norm(dim=2) for part in x.chunk(groups, 1)], 1
+        [torch.cat(patches(call_of(alone, part), 3), 2).norm(dim=2) for part in x.chunk(groups, 1)], 1
     ).reshape(3, groups, *layer(x).shape[2:])
     expected = expected.repeat_interleave(6 // groups, 1)
-    torch.testing.assert_close(input_norms(layer, x).expand_as(expected), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(input_norms(call_of(layer, x)).expand_as(expected), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_noise_has_the_variance_of_noisy_weights_and_cancels_in_pairs():
     layer = nn.Linear(5, 2, bias=False)
     x = torch.randn(1, 5)
     L = [torch.tensor([0.3, 1.2])]
-    with torch.no_grad(), noise([layer], L, torch.Generator().manual_seed(0)):
+    with torch.no_grad(), noise([layer.weight], L, torch.Generator().manual_seed(0)):
         outputs = layer(x.expand(2 * 40_000, 5))
     plus, minus = outputs.chunk(2)
     torch.testing.assert_close((plus + minus) / 2, layer(x).expand_as(plus), rtol=0, atol=1e-5)
