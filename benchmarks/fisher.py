@@ -5,7 +5,7 @@
 Both are timed in turn in one run, on the same images, type and device: a training step is a forward and
 a backward pass with weight gradients; the Fisher pass is one Monte Carlo draw for every sample, every
 filter of the network. The ratio is what counts: the machine may be busy. Weights are random: they do not
-change the work.
+change the work. Beside it, the peak of the memory taken over the training step's.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,7 @@ NETWORKS = (
     "efficientnet_b0",
     "convnext_tiny",
     "timm/vit_small_patch16_224",
+    "swin_t",
 )
 CLASSES = 20
 SPEC = InputSpec(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -69,16 +72,21 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - begin
 
 
-def peak_bytes(work: Callable[[], object], device: torch.device) -> int | None:
-    """Peak of the device's allocations above what was there before; None on a CPU."""
-    if device.type != "cuda":
-        return None
+def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
+    """Peak of the device's allocations by torch during one call, above what was there before."""
     wait(device)
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    work()
-    wait(device)
-    return torch.cuda.max_memory_allocated() - before
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        wait(device)
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        work()
+    # On a CPU torch keeps no peak; its profiler tells of every block taken and given back.
+    blocks = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    return max(accumulate(e.nbytes() for e in sorted(blocks, key=lambda e: e.start_ns())))
 
 
 def compare(name: str, batch: int, rounds: int, device: torch.device) -> dict[str, object]:
@@ -110,7 +118,9 @@ def compare(name: str, batch: int, rounds: int, device: torch.device) -> dict[st
         "fisher_s": statistics.median(times["fisher"]),
         "ratio": statistics.median(ratios),
         "ratios": ratios,
-        "memory_ratio": memory["fisher"] / memory["train"] if memory["train"] and memory["fisher"] else None,
+        "train_peak_mib": memory["train"] / 2**20,
+        "fisher_peak_mib": memory["fisher"] / 2**20,
+        "memory_ratio": memory["fisher"] / memory["train"],
     }
 
 
@@ -139,14 +149,21 @@ def main() -> None:
     for name in options.networks.split(","):
         rows.append(compare(name, options.batch, options.rounds, device))
         row = rows[-1]
-        memory = f"  memory x{row['memory_ratio']:.2f}" if row["memory_ratio"] else ""
         print(
-            f"{name:<28} train {row['train_s']:7.3f} s  fisher {row['fisher_s']:7.3f} s  x{row['ratio']:.2f}{memory}",
+            f"{name:<28} train {row['train_s']:7.3f} s  fisher {row['fisher_s']:7.3f} s  x{row['ratio']:.2f}"
+            f"  memory x{row['memory_ratio']:.2f}",
             flush=True,
         )
     if options.out:
         machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-        facts = {"machine": machine, "threads": torch.get_num_threads(), "torch": torch.__version__, "seed": 0}
+        facts = {
+            "machine": machine,
+            "device": str(device),
+            "load": os.getloadavg(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "seed": 0,
+        }
         settings = {"batch": options.batch, "rounds": options.rounds, "size": 224}
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({**facts, **settings, "rows": rows}, indent=1) + "\n")

@@ -16,7 +16,8 @@ from t2v_core.errors import InputError
 from t2v_core.selection.explanation import given_up, teacher
 from t2v_core.selection.ways import WAYS
 
-ESTIMATORS = ["montecarlo", "exact"]
+ESTIMATORS = ["montecarlo", "signs", "exact"]
+ESTIMATED = "how the Fisher is estimated (montecarlo with the bundled probe, signs with any other)"
 
 
 def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) -> None:
@@ -57,8 +58,8 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
             added.add_argument(
                 "--method",
                 choices=[*ESTIMATORS, "variational", PSEUDOTASK, TANGENT],
-                help="how the Fisher is estimated (montecarlo); pseudotask, which reads no labels and is the default "
-                "where there are none; tangent, by untrained networks",
+                help=f"{ESTIMATED}; pseudotask, which reads no labels and is the default where there are none; "
+                "tangent, by untrained networks",
             )
             added.add_argument("--save", action="store_true", help="keep the task in the bank")
             added.add_argument(
@@ -68,9 +69,7 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
             )
         else:
             added.add_argument("--top", type=int, default=5)
-            added.add_argument(
-                "--method", default=ESTIMATORS[0], choices=ESTIMATORS, help="how the Fisher is estimated (%(default)s)"
-            )
+            added.add_argument("--method", choices=ESTIMATORS, help=ESTIMATED)
             added.add_argument(
                 "--selector",
                 choices=list(WAYS),
@@ -108,7 +107,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
     by = o.method if o.method in (None, PSEUDOTASK, TANGENT) else TASK2VEC
     if o.pictures and not o.save:
         raise InputError("--pictures are kept beside the task in the bank; give --save too, or leave them out")
-    options = _options(o, embedding=by, method=o.method if by == TASK2VEC else ESTIMATORS[0])
+    options = _options(o, embedding=by, method=o.method if by == TASK2VEC else None)
     found = embed(options, Reporter())
     if o.save:
         save(Bank(o.bank, demo=True), found, pictures=o.pictures)
@@ -121,7 +120,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
         "content_hash": found.record.content_hash,
         "probe": e.probe_id,
         "weights_hash": e.weights_hash,
-        "method": e.method if e.method in (PSEUDOTASK, TANGENT) else options.method,
+        "method": e.method if e.method in (PSEUDOTASK, TANGENT) else e.settings["estimator"],
         "settings": e.settings,
         "dimension": len(e.vector),
         "vector": [float(v) for v in e.vector],
