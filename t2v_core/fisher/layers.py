@@ -44,7 +44,7 @@ def filter_square_norms(slices: Sequence[Tensor], delta: Tensor) -> Tensor:
         delta: ``[B, P, O]`` output gradients.
 
     Returns:
-        ``[B, O]`` values ||A^T delta_o||^2, >= 0 up to rounding.
+        ``[B, O]`` values ||A^T delta_o||^2, >= 0.
     """
     weights = sum(part.shape[2] for part in slices)
     precise = torch.promote_types(delta.dtype, torch.float32)
@@ -54,7 +54,7 @@ def filter_square_norms(slices: Sequence[Tensor], delta: Tensor) -> Tensor:
         gram = slices[0] @ slices[0].transpose(1, 2)
         for part in slices[1:]:
             gram = torch.baddbmm(gram, part, part.transpose(1, 2))
-        return ((gram @ delta) * delta).sum(1)
+        return ((gram @ delta) * delta).sum(1).clamp_min_(0)
     rows = delta.transpose(1, 2)
     total = (rows @ slices[0]).square_().sum(2, dtype=precise)
     for part in slices[1:]:

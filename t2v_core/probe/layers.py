@@ -21,8 +21,8 @@ LAST_SHARE = 0.25
 TOLERANCE = 1e-2
 """Relative to the largest: by how much the same image may differ alone and among others, by rounding."""
 
-PRODUCTS = frozenset({"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "tensordot", "bilinear", "conv3d"})
-"""Names of torch's other products: a weight in one of them is multiplied by, whoever keeps it."""
+PRODUCTS = frozenset({"matmul", "mm", "bmm", "addmm", "baddbmm", "bilinear"})
+"""Names of torch's other products: a matrix in one of them is multiplied by, whoever keeps it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,20 @@ class Run:
 def weights_by_name(network: nn.Module) -> dict[str, nn.Parameter]:
     """A network's parameters in its order, a layer's weight under the layer's own name."""
     return {name.removesuffix(".weight"): value for name, value in network.named_parameters()}
+
+
+def check_planar(network: nn.Module) -> None:
+    """Refuse a network that convolves over volumes.
+
+    Raises:
+        InputError: it does; names the layer.
+    """
+    for name, weight in weights_by_name(network).items():
+        if weight.dim() > 4:
+            raise InputError(
+                f"this network cannot be a probe: layer {name!r} convolves over three dimensions, whose filters are "
+                "not read; choose a network of plain convolutions and linear layers"
+            )
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ TIMM = [
 
 REFUSED = {
     "coat_tiny": "'cpe1.proj' runs more than once",
-    "lambda_resnet26t": r"'stages.2.1.self_attn.conv_lambda' uses its weights .* \(conv3d\)",
+    "lambda_resnet26t": "'stages.2.1.self_attn.conv_lambda' convolves over three",
     "nf_resnet50": r"'stem.conv' uses its weights .* \(reshape\)",
     "resnetv2_50x1_bit": r"'stem.conv' uses its weights .* \(reshape\)",
     "tf_efficientnet_cc_b0_4e": r"uses its weights .* \(matmul\)",
