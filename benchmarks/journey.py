@@ -26,14 +26,14 @@ ROOT = Path(__file__).parents[1]
 CLASSES = 5
 
 
-def small_images(data: Path, target: Path, count: int) -> Path:
-    """A zip of ``count`` CIFAR-100 test and training images in ``CLASSES`` (or as many as needed) classes."""
+def small_images(data: Path, target: Path, count: int, least: int = CLASSES) -> Path:
+    """A zip of ``count`` CIFAR-100 test and training images in ``least`` (or as many as needed) classes."""
     with zipfile.ZipFile(data) as source, zipfile.ZipFile(target, "w") as out:
         by_class: dict[str, list[str]] = {}
         for name in sorted(source.namelist()):
             if not name.endswith("/"):
                 by_class.setdefault(name.split("/")[1], []).append(name)
-        classes = list(by_class)[: max(CLASSES, -(-count // 600))]
+        classes = list(by_class)[: max(least, -(-count // 600))]
         for label in classes:
             for name in by_class[label][: count // len(classes)]:
                 out.writestr(f"{label}/{Path(name).name}", source.read(name))

@@ -71,7 +71,7 @@ def build_demo(
     Returns:
         Seconds spent in each stage.
     """
-    settings = settings or Task2VecSettings(seed=seed)
+    settings = settings or Task2VecSettings.for_probe(probe_name, None, seed=seed)
     training = replace(training, seed=seed)
     seconds = {}
     with _pool(workers) as pool:

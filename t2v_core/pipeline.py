@@ -117,17 +117,19 @@ def _by_probe(
 ) -> list[Embedding]:
     if method == PSEUDOTASK:
         return [
-            embed_pseudotask(decoded, probe, _settings(PseudoTaskSettings, options), progress=progress),
+            embed_pseudotask(decoded, probe, _settings(PseudoTaskSettings, options, probe), progress=progress),
             embed_domain(decoded, probe, seed=options.seed),
         ]
     if method == DOMAIN and not learnable:
         return [embed_domain(decoded, probe, seed=options.seed, progress=progress)]
-    found = embed_task(decoded, probe, _settings(Task2VecSettings, options), progress=progress)
+    found = embed_task(decoded, probe, _settings(Task2VecSettings, options, probe), progress=progress)
     return [found.fisher, found.domain]
 
 
-def _settings(kind: type[S], options: Options) -> S:
-    return kind(estimator=options.method, tolerance=options.tolerance, precision=options.precision, seed=options.seed)
+def _settings(kind: type[S], options: Options, probe: Probe) -> S:
+    return kind.for_probe(
+        probe.info.id, options.method, tolerance=options.tolerance, precision=options.precision, seed=options.seed
+    )
 
 
 def save(bank: Bank, task: EmbeddedTask) -> None:

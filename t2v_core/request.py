@@ -34,7 +34,8 @@ class Options:
         probe: registry name.
         embedding: ``"task2vec"``, ``"domain"``, ``"pseudotask"`` or ``"tangent"``; by default PseudoTask where the
             images carry no labels, else Task2Vec.
-        method: estimator of the Fisher information: ``"montecarlo"``, ``"exact"`` or ``"variational"``.
+        method: estimator of the Fisher information: ``"montecarlo"``, ``"signs"``, ``"exact"`` or ``"variational"``;
+            by default the probe's own, see ``Task2VecSettings.for_probe``.
         tolerance: stop once the embedding's relative standard error is below it; None uses every image.
         precision: ``"float32"``, or ``"bfloat16"`` where the machine is faster with it.
         selector: how experts are ranked, one of ``selection.ways.WAYS``; by default by PseudoTask where the images
@@ -51,7 +52,7 @@ class Options:
     attribute: str | None = None
     probe: str = "bundled"
     embedding: str | None = None
-    method: Literal["montecarlo", "exact", "variational"] = "montecarlo"
+    method: Literal["montecarlo", "signs", "exact", "variational"] | None = None
     tolerance: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     selector: str | None = None

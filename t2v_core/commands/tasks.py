@@ -15,7 +15,8 @@ from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.selection.explanation import given_up, teacher
 from t2v_core.selection.ways import WAYS
 
-ESTIMATORS = ["montecarlo", "exact"]
+ESTIMATORS = ["montecarlo", "signs", "exact"]
+ESTIMATED = "how the Fisher is estimated (montecarlo with the bundled probe, signs with any other)"
 
 
 def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) -> None:
@@ -56,15 +57,13 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
             added.add_argument(
                 "--method",
                 choices=[*ESTIMATORS, "variational", PSEUDOTASK, TANGENT],
-                help="how the Fisher is estimated (montecarlo); pseudotask, which reads no labels and is the default "
-                "where there are none; tangent, by untrained networks",
+                help=f"{ESTIMATED}; pseudotask, which reads no labels and is the default where there are none; "
+                "tangent, by untrained networks",
             )
             added.add_argument("--save", action="store_true", help="keep the task in the bank")
         else:
             added.add_argument("--top", type=int, default=5)
-            added.add_argument(
-                "--method", default=ESTIMATORS[0], choices=ESTIMATORS, help="how the Fisher is estimated (%(default)s)"
-            )
+            added.add_argument("--method", choices=ESTIMATORS, help=ESTIMATED)
             added.add_argument(
                 "--selector",
                 choices=list(WAYS),
@@ -100,7 +99,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.pipeline import embed, save
 
     by = o.method if o.method in (None, PSEUDOTASK, TANGENT) else TASK2VEC
-    options = _options(o, embedding=by, method=o.method if by == TASK2VEC else ESTIMATORS[0])
+    options = _options(o, embedding=by, method=o.method if by == TASK2VEC else None)
     found = embed(options, Reporter())
     if o.save:
         save(Bank(o.bank, demo=True), found)
@@ -113,7 +112,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
         "content_hash": found.record.content_hash,
         "probe": e.probe_id,
         "weights_hash": e.weights_hash,
-        "method": e.method if e.method in (PSEUDOTASK, TANGENT) else options.method,
+        "method": e.method if e.method in (PSEUDOTASK, TANGENT) else e.settings["estimator"],
         "settings": e.settings,
         "dimension": len(e.vector),
         "vector": [float(v) for v in e.vector],

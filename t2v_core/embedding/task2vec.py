@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -17,10 +17,15 @@ from t2v_core.fisher.sums import ChunkSums
 from t2v_core.fisher.variational import VariationalSettings, variational_fisher
 from t2v_core.probe.heads import REGULARISATION, Head, fit_regularised_head, fit_two_epochs
 from t2v_core.probe.probe import Probe
+from t2v_core.probe.weights import BUNDLED
 from t2v_core.task.record import DecodedTask, Progress
 
 START_IMAGES = 64
 """Images that give the variational precision its first magnitude."""
+
+SIGNED_PASSES = 1000
+"""Signs drawn in all where they are the estimator: two for each of 500 images, whose noise is then well below that of
+which images a task has (benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,10 @@ class Task2VecSettings:
 
     Attributes:
         weight_decay: of the head, see ``heads.fit_regularised_head``; None for the papers' two epochs of Adam.
-        estimator: ``"montecarlo"`` or ``"exact"``, which estimate the same thing; or ``"variational"``, the
-            robust form, which comes without a spread and lies in a space of its own.
-        total_draws: (Monte Carlo) labels drawn from the model in all; each sample gets the same number, at least one.
-            Small tasks thus get many a sample, where the draws' noise would otherwise swamp the vector.
+        estimator: ``"montecarlo"``, ``"signs"`` or ``"exact"``, which estimate the same thing; or ``"variational"``,
+            the robust form, which comes without a spread and lies in a space of its own.
+        total_draws: (Monte Carlo, signs) labels or signs drawn in all; each sample gets the same number, at least
+            one. Small tasks thus get many a sample, where the draws' noise would otherwise swamp the vector.
         chunks: disjoint parts whose means give the spread.
         tolerance: stop once the relative standard error of the vector is below it; None uses every image.
         seed: of the validation split, the drawn labels and the chunks.
@@ -41,7 +46,7 @@ class Task2VecSettings:
     """
 
     weight_decay: float | None = REGULARISATION
-    estimator: Literal["montecarlo", "exact", "variational"] = "montecarlo"
+    estimator: Literal["montecarlo", "signs", "exact", "variational"] = "montecarlo"
     total_draws: int = 4000
     chunks: int = 16
     tolerance: float | None = None
@@ -52,7 +57,7 @@ class Task2VecSettings:
     def diagonal(self, samples: int, batch_size: int) -> DiagonalSettings:
         """How the Fisher diagonal of so many samples is estimated, exactly or by Monte Carlo."""
         return DiagonalSettings(
-            estimator="exact" if self.estimator == "exact" else "montecarlo",
+            estimator="montecarlo" if self.estimator == "variational" else self.estimator,
             draws=-(-self.total_draws // samples),
             chunks=self.chunks,
             tolerance=self.tolerance,
@@ -60,6 +65,24 @@ class Task2VecSettings:
             batch_size=batch_size,
             precision=self.precision,
         )
+
+    @classmethod
+    def for_probe(cls, probe_id: str, estimator: str | None, **more: Any) -> Self:
+        """The options by which a probe embeds.
+
+        The bundled one draws labels, as it did for the bank that ships with it. A larger one draws signs: its passes
+        are dear, and its sure predictions make labels noisy.
+
+        Args:
+            probe_id: the probe's registry name.
+            estimator: another than this default.
+            more: further options.
+        """
+        if estimator is None:
+            estimator = "montecarlo" if probe_id.partition(":")[0] == BUNDLED else "signs"
+        if estimator == "signs":
+            more = {"total_draws": SIGNED_PASSES} | more
+        return cls(estimator=estimator, **more)  # type: ignore[arg-type]
 
     def record(self) -> dict[str, object]:
         """The options that had a part in the vector, as the embedding keeps them."""

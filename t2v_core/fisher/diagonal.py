@@ -4,7 +4,8 @@
     (T2V equation 1 and section 3.1; the diagonal, the head left out).
 
 The labels y come from the model, not from the data. ``exact`` takes their expectation identically by
-K - 1 backward passes (``factors.softmax_exact``); ``montecarlo`` draws them.
+K - 1 backward passes (``factors.softmax_exact``); ``montecarlo`` draws them; ``signs`` takes all
+vectors of the exact factor in each pass, added up under random signs (``factors.signed``).
 
 The public reference code squares the gradient of the batch mean, which scales as 1/B and is far noisier;
 here the batch size does not enter the result at all.
@@ -41,9 +42,9 @@ class DiagonalSettings:
     """How a Fisher diagonal is estimated.
 
     Attributes:
-        estimator: ``"exact"`` or ``"montecarlo"``.
-        draws: labels drawn a sample (Monte Carlo). From K - 1 on, the exact expectation is no dearer and
-            is taken instead.
+        estimator: ``"exact"``, ``"montecarlo"`` or ``"signs"``.
+        draws: labels, or signs, drawn a sample: backward passes. From K - 1 on, the exact expectation is no dearer
+            and is taken instead.
         likelihood: ``"softmax"`` over classes, or ``"bernoulli"`` for independent binary attributes.
         chunks: parts to keep apart for the spread.
         tolerance: stop once the relative standard error of F is below it; None uses every image.
@@ -53,7 +54,7 @@ class DiagonalSettings:
             faster on machines that have it; sums are kept in float32 and float64 all the same.
     """
 
-    estimator: Literal["exact", "montecarlo"] = "montecarlo"
+    estimator: Literal["exact", "montecarlo", "signs"] = "montecarlo"
     draws: int = 1
     likelihood: Literal["softmax", "bernoulli"] = "softmax"
     chunks: int = 20
@@ -102,8 +103,12 @@ def _factor(
     exact = factors.softmax_exact if softmax else factors.bernoulli_exact
     if settings.estimator == "exact" or settings.draws >= (classes - 1 if softmax else classes):
         return lambda logits, rows: exact(logits)
-    shape = (samples, settings.draws) if softmax else (samples, settings.draws, classes)
-    uniforms = np.random.default_rng([settings.seed, 0]).random(shape)
+    rng = np.random.default_rng([settings.seed, 0])
+    if settings.estimator == "signs":
+        columns = classes - 1 if softmax else classes
+        signs = rng.integers(0, 2, (samples, settings.draws, columns), dtype=np.int8) * 2 - 1
+        return lambda logits, rows: factors.signed(exact(logits), torch.from_numpy(signs[rows]).to(device))
+    uniforms = rng.random((samples, settings.draws) if softmax else (samples, settings.draws, classes))
     drawn = factors.softmax_drawn if softmax else factors.bernoulli_drawn
     return lambda logits, rows: drawn(logits, torch.from_numpy(uniforms[rows]).to(device))
 

@@ -3,10 +3,11 @@
 For one sample the inner expectation of the Fisher diagonal is J^T C J with J the Jacobian of the logits
 and C their Fisher information: diag(p) - p p^T under a softmax, diag(p (1 - p)) for independent binary
 attributes. Any factor C = sum_j v_j v_j^T turns it into backward passes with v_j as the gradient of the
-logits. ``exact`` factors do so identically; ``drawn`` ones, built from labels drawn from the model, on
-average.
+logits. ``exact`` factors do so identically; on average do ``drawn`` ones, built from labels drawn from the model,
+and ``signed`` ones, which add up the vectors of an exact factor under random signs (Hutchinson's estimator). Where the
+model is sure, a drawn label is rarely another than the likely one and then weighs all the more: signs are less noisy.
 
-Every function takes ``[B, K]`` logits and returns ``[S, B, K]``: S vectors for each of B samples.
+Every function but ``signed`` takes ``[B, K]`` logits, and all return ``[S, B, K]``: S vectors for each of B samples.
 """
 
 from __future__ import annotations
@@ -56,3 +57,8 @@ def bernoulli_drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
     p = torch.sigmoid(logits)
     drawn = (uniforms < p[:, None].double()).to(p.dtype)
     return (drawn - p[:, None]).transpose(0, 1) / uniforms.shape[1] ** 0.5
+
+
+def signed(vectors: Tensor, signs: Tensor) -> Tensor:
+    """The sums of ``vectors [C, B, K]`` under S sets of random ``signs [B, S, C]`` of +1 and -1, over sqrt(S)."""
+    return torch.einsum("cbk,bsc->sbk", vectors, signs.to(vectors.dtype)) / signs.shape[1] ** 0.5

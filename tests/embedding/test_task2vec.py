@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+from t2v_core.embedding.task2vec import SIGNED_PASSES, Task2VecSettings, embed_task
 from t2v_core.errors import InputError
 from t2v_core.fisher.variational import VariationalSettings
 from t2v_core.space.distances import cosine, symmetric
@@ -91,3 +91,12 @@ def test_the_papers_two_epoch_head_hardly_leaves_zero(bundled, shapes):
     assert np.abs(short.head.weight).max() < 0.1 * np.abs(full.head.weight).max()
     assert short.fisher.vector.sum() < 0.1 * full.fisher.vector.sum()
     assert short.fisher.space != full.fisher.space
+
+
+def test_the_bundled_probe_draws_labels_as_for_its_bank_and_others_draw_signs():
+    assert Task2VecSettings.for_probe("bundled", None) == Task2VecSettings()
+    assert Task2VecSettings.for_probe("bundled:last", None) == Task2VecSettings()
+    large = Task2VecSettings.for_probe("resnet34", None, seed=3)
+    assert (large.estimator, large.total_draws, large.seed) == ("signs", SIGNED_PASSES, 3)
+    assert large.diagonal(500, 32).draws == 2
+    assert Task2VecSettings.for_probe("resnet34", "montecarlo") == Task2VecSettings()

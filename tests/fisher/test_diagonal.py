@@ -119,6 +119,31 @@ def test_montecarlo_converges_to_exact_at_the_expected_rate(case):
     np.testing.assert_array_equal(run(probe, head, pixels, labels, draws=4).mean, expected)  # K - 1 buy exactness
 
 
+@pytest.mark.parametrize("likelihood", ["softmax", "bernoulli"])
+def test_signs_estimate_the_exact_one(case, likelihood):
+    probe, head, _, pixels, labels = case
+    labels = np.eye(5, dtype=int)[labels] if likelihood == "bernoulli" else labels
+    kind = {"likelihood": likelihood}
+    expected = run(probe, head, pixels, labels, estimator="exact", **kind).mean
+    drawn = [run(probe, head, pixels, labels, estimator="signs", draws=1, seed=s, **kind).mean for s in range(24)]
+    assert not np.array_equal(drawn[0], drawn[1])
+    gap, spread = np.linalg.norm(np.mean(drawn, 0) - expected), np.linalg.norm(np.std(drawn, 0)) / 24**0.5
+    assert gap < 2 * spread
+    np.testing.assert_array_equal(run(probe, head, pixels, labels, estimator="signs", draws=5, **kind).mean, expected)
+
+
+def test_signs_are_less_noisy_than_labels_where_the_model_is_sure(case):
+    probe, head, _, pixels, labels = case
+    sure = replace(head, weight=4 * head.weight, bias=4 * head.bias)
+    expected = run(probe, sure, pixels, labels, estimator="exact").mean
+
+    def noise(estimator: str) -> float:
+        found = [run(probe, sure, pixels, labels, estimator=estimator, draws=1, seed=s).mean for s in range(12)]
+        return float(np.mean([np.linalg.norm(f - expected) for f in found]))
+
+    assert noise("signs") < 0.7 * noise("montecarlo")
+
+
 def test_exact_ignores_the_order_of_samples_and_the_names_of_classes(case):
     probe, head, _, pixels, labels = case
     expected = run(probe, head, pixels, labels, estimator="exact").mean

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2v_core.fisher.factors import bernoulli_drawn, bernoulli_exact, draw_labels, softmax_drawn, softmax_exact
+from t2v_core.fisher.factors import bernoulli_drawn, bernoulli_exact, draw_labels, signed, softmax_drawn, softmax_exact
 
 
 def second_moment(vectors: torch.Tensor) -> torch.Tensor:
@@ -59,3 +59,10 @@ def test_drawn_labels_follow_the_probabilities():
         torch.bincount(drawn, minlength=3) / 20000, torch.tensor([0.2, 0.5, 0.3]), atol=0.015, rtol=0
     )
     assert draw_labels(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.999999]])).item() == 0
+
+
+def test_random_signs_are_right_on_average():
+    logits = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
+    signs = torch.randint(0, 2, (2, 200_000, 3), generator=torch.Generator().manual_seed(2)) * 2 - 1
+    found = second_moment(signed(softmax_exact(logits), signs))
+    torch.testing.assert_close(found, covariance(logits), atol=5e-3, rtol=0)
