@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.browser import chromium, dashboard, give_zip, settled
 
-CLASSES = ("rose", "tulip", "maple_tree", "pine_tree", "mushroom")
+CLASSES = ("bear", "leopard", "wolf", "fox", "raccoon")
 PER_CLASS = 60
 
 
@@ -24,7 +24,7 @@ def sample(data: Path, target: Path) -> Path:
         for name in CLASSES:
             files = sorted(n for n in source.namelist() if n.startswith(f"test/{name}/"))[:PER_CLASS]
             for file in files:
-                out.writestr(f"my garden/{name}/{Path(file).name}", source.read(file))
+                out.writestr(f"my wildlife/{name}/{Path(file).name}", source.read(file))
     return target
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     options.out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        upload = sample(options.data, place / "my garden.zip")
+        upload = sample(options.data, place / "my wildlife.zip")
         with dashboard(place / "bank", place / "log") as address, chromium(options.width, 900) as page:
 
             def shoot(name: str, full: bool = False) -> None:

@@ -21,8 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from t2v_core.bank import schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
-from t2v_core.bank.rows import embedding_from_row, embedding_row, expert_from_row, probe_from_json
-from t2v_core.bank.statements import forget_measured, upsert, without_chunks
+from t2v_core.bank.rows import embedding_from_row, expert_from_row, probe_from_json
+from t2v_core.bank.statements import forget_measured, put_embedding, upsert, without_chunks
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
@@ -119,7 +119,7 @@ class Bank:
             upsert(connection, schema.image_set, {"id": key, "digests": packed})
             upsert(connection, schema.task, row)
             for embedding in embeddings:
-                upsert(connection, schema.embedding, embedding_row(record.id, embedding))
+                put_embedding(connection, record.id, embedding)
             if strip is not None:
                 upsert(connection, schema.thumbnail, {"task_id": record.id, "strip": strip})
 

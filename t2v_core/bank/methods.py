@@ -18,8 +18,7 @@ from sqlalchemy import select
 
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.rows import embedding_row
-from t2v_core.bank.statements import upsert
+from t2v_core.bank.statements import put_embedding, upsert
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 
@@ -144,7 +143,7 @@ def add_embeddings(bank: Bank, embeddings: Mapping[str, Embedding]) -> None:
     """
     with bank._change() as connection:
         for task_id, embedding in embeddings.items():
-            upsert(connection, schema.embedding, embedding_row(task_id, embedding))
+            put_embedding(connection, task_id, embedding)
 
 
 def _contents(bank: Bank) -> tuple[dict[str, str], dict[str, str]]:

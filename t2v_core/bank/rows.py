@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def embedding_row(task_id: str, e: Embedding) -> dict[str, Any]:
         "settings": e.settings,
         "samples": e.samples,
         "vector": vector.tobytes(),
-        "chunk_ratios": ratios.tobytes(),
+        "chunk_ratios": _packed(ratios.tobytes()),
         "chunk_weights": e.chunk_weights.astype("<f8").tobytes(),
         "seconds": e.seconds,
         "device": e.device,
@@ -50,8 +51,9 @@ def embedding_from_row(row: dict[str, Any]) -> Embedding:
         ratios = np.ones((1, len(vector)), np.float32)
     else:
         vector = np.frombuffer(row["vector"], "<f4")
-        ratios = np.frombuffer(stored or b"", "<f2").reshape(-1, len(vector)).astype(np.float32)
-        weights = weights[: len(ratios)]
+        weights = weights if stored else weights[:0]
+        ratios = np.frombuffer(_unpacked(stored or b"", 2 * len(weights) * len(vector)), "<f2")
+        ratios = ratios.reshape(len(weights), len(vector)).astype(np.float32)
     return Embedding(
         vector=vector,
         method=row["method"],
@@ -65,6 +67,28 @@ def embedding_from_row(row: dict[str, Any]) -> Embedding:
         device=row["device"],
         facts=row["facts"],
     )
+
+
+def _packed(data: bytes) -> bytes:
+    """Compressed where that is shorter: ratios near 1 take a quarter less."""
+    return min(zlib.compress(data), data, key=len)
+
+
+def _unpacked(data: bytes, size: int) -> bytes:
+    """What ``_packed`` was given, ``size`` bytes; as it is where it has that size.
+
+    Raises:
+        ValueError: it is something else, as in a file from elsewhere.
+    """
+    if len(data) == size:
+        return data
+    try:
+        found = zlib.decompressobj().decompress(data, max(size, 1))  # 0 would be no limit
+    except zlib.error as error:
+        raise ValueError(f"{len(data)} bytes of chunks are no compressed chunks") from error
+    if len(found) != size:
+        raise ValueError(f"chunks take {size} bytes, got {len(found)}")
+    return found
 
 
 def probe_from_json(info: dict[str, Any]) -> ProbeInfo:

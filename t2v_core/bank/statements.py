@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from t2v_core.bank import schema
+from t2v_core.bank.rows import embedding_row
+from t2v_core.embedding.record import Embedding
 
 
 def upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
@@ -18,6 +20,14 @@ def upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
         connection.execute(insert(table).values(**row))
     elif rest:
         connection.execute(update(table).where(*match).values(**rest))
+
+
+def put_embedding(connection: Connection, task_id: str, embedding: Embedding) -> None:
+    """Keep a task's embedding in place of any by the same method and probe: with other settings it is outdated."""
+    row, column = embedding_row(task_id, embedding), schema.embedding.c
+    same = [column[name] == row[name] for name in ("task_id", "method", "weights_hash")]
+    connection.execute(delete(schema.embedding).where(*same, column.space != row["space"]))
+    upsert(connection, schema.embedding, row)
 
 
 def without_chunks() -> Select[Any]:

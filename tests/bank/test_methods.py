@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,9 @@ from sqlalchemy import text, update
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, add_embeddings, keep_method, kept_methods
+from t2v_core.bank.rows import embedding_from_row, embedding_row
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
-from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.errors import InputError
 from tests.selection.metas import make_bank
 
@@ -140,3 +142,27 @@ def test_a_bank_from_before_gets_the_table(small_bank, record):
         connection.execute(schema.meta.update().where(schema.meta.c.key == "schema").values(value=1))
     keep_method(Bank(small_bank.location), record)
     same(kept_methods(small_bank)["made"], record)
+
+
+def test_an_embedding_with_other_settings_takes_the_place_of_the_former(small_bank):
+    former, others = network_embedding(np.ones(8, np.float32)), small_bank.counts()["embeddings"]
+    add_embeddings(small_bank, {"a-cats": former})
+    later = replace(former, vector=np.zeros(8, np.float32), settings={"networks": 4})
+    add_embeddings(small_bank, {"a-cats": later})
+    assert small_bank.embeddings("tangent")["a-cats"].settings == {"networks": 4}
+    assert small_bank.counts()["embeddings"] == others + 1  # those by other methods stay
+
+
+def test_chunks_are_kept_compressed_and_read_from_older_banks():
+    rng = np.random.default_rng(0)
+    vector = rng.random(500).astype(np.float32)
+    means = (vector * (1 + 0.01 * rng.standard_normal((16, 500)))).astype(np.float32)
+    packed = embedding_row("x", Embedding(vector, TASK2VEC, "p", "w", {}, 50, means, np.full(16, 1 / 16)))
+    assert len(packed["chunk_ratios"]) < 2 * 16 * 500
+    found = embedding_from_row(packed)
+    older = packed | {"chunk_ratios": zlib.decompress(packed["chunk_ratios"])}
+    np.testing.assert_array_equal(embedding_from_row(older).chunk_means, found.chunk_means)
+    np.testing.assert_allclose(found.chunk_means, means, rtol=1e-3)
+    for evil in (zlib.compress(b"0" * 10**6), b"no chunks", packed["chunk_ratios"][:-9]):
+        with pytest.raises(ValueError, match="chunks"):
+            embedding_from_row(packed | {"chunk_ratios": evil})
