@@ -83,7 +83,7 @@ def _unpacked(data: bytes, size: int) -> bytes:
     if len(data) == size:
         return data
     try:
-        found = zlib.decompressobj().decompress(data, max(size, 1))  # 0 would be no limit
+        found = zlib.decompressobj().decompress(data, size + 1)  # no more than shows that it is too much
     except zlib.error as error:
         raise ValueError(f"{len(data)} bytes of chunks are no compressed chunks") from error
     if len(found) != size:
