@@ -67,7 +67,7 @@ def patches(call: Call, batch: int, dtype: torch.dtype | None = None) -> list[Te
 
     Args:
         call: of a convolution with any stride, dilation, padding or groups, or of a linear map, with the samples
-            outermost, whatever lies between them and the features (tokens, windows, positions).
+            outermost, whatever is folded in with them or lies between them and the features (windows, heads, tokens).
         batch: samples B.
         dtype: in which products are taken; by default the input's own, at least float32.
     """
@@ -75,7 +75,9 @@ def patches(call: Call, batch: int, dtype: torch.dtype | None = None) -> list[Te
     if call.linear:
         return [inputs.reshape(batch, -1, inputs.shape[-1])]
     inputs = call.padded(inputs)
-    return [inputs] if call.groups > 1 else _slices(call, inputs)
+    if call.groups > 1:
+        return [inputs]
+    return [part.reshape(batch, -1, part.shape[2]) for part in _slices(call, inputs)]
 
 
 def _slices(call: Call, inputs: Tensor) -> list[Tensor]:
@@ -117,14 +119,17 @@ def filter_means(call: Call, slices: Sequence[Tensor], delta: Tensor, batch: int
     if call.linear:
         delta = delta.reshape(batch, -1, call.filters)
     elif call.groups > 1:
-        return _weight_gradients(call, slices[0], delta).square().flatten(2).mean(2)
+        gradients = _weight_gradients(call, slices[0], delta)
+        if len(gradients) > batch:
+            gradients = gradients.unflatten(0, (batch, -1)).sum(1)
+        return gradients.square().flatten(2).mean(2)
     else:
-        delta = delta.flatten(2).transpose(1, 2)
+        delta = delta.flatten(2).transpose(1, 2).reshape(batch, -1, call.filters)
     return filter_square_norms(slices, delta) / sum(part.shape[2] for part in slices)
 
 
 def _weight_gradients(call: Call, inputs: Tensor, delta: Tensor) -> Tensor:
-    """Every sample's weight gradient of a grouped convolution, ``[B, O, C / groups, kh, kw]``."""
+    """The weight gradient of a grouped convolution from each row of its input, ``[rows, O, C / groups, kh, kw]``."""
     delta = delta.unflatten(2, (1, -1)) if delta.dim() == 3 else delta
 
     def gradient(x: Tensor, d: Tensor, samples: int) -> Tensor:

@@ -76,6 +76,17 @@ def test_windows_of_one_image_belong_together():
     torch.testing.assert_close(means(layer, inputs, delta, 2)[0], gradient.pow(2).mean(1), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_heads_folded_into_the_batch_of_a_convolution_belong_together(groups):
+    layer = nn.Conv2d(2, 4, 3, padding=1, groups=groups).double()
+    inputs = torch.randn(2 * 3, 2, 5, 5, dtype=torch.float64)  # 2 images of 3 heads
+    delta = torch.randn_like(layer(inputs))
+    (gradient,) = torch.autograd.grad((layer(inputs[:3]) * delta[:3]).sum(), layer.weight)
+    torch.testing.assert_close(
+        means(layer, inputs, delta, 2)[0], gradient.pow(2).flatten(1).mean(1), rtol=1e-10, atol=1e-12
+    )
+
+
 @pytest.mark.parametrize(
     "layer",
     [
