@@ -133,7 +133,12 @@ def main() -> None:
     print(machine)
     if options.out:
         options.out.parent.mkdir(exist_ok=True)
-        record = {"machine": machine, "command": " ".join(sys.argv), "seed": 0, "results": results}
+        record = {
+            "machine": machine,
+            "command": " ".join(["python", "-m", "benchmarks.journey", *sys.argv[1:]]),
+            "seed": 0,
+            "results": results,
+        }
         options.out.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -10,11 +10,8 @@ from t2v_core.errors import InputError
 from t2v_core.probe.bundled import SPEC
 from t2v_core.request import Options, Report, find_task, read_task, staged
 from t2v_core.task.record import DecodedTask
-from t2v_core.task.worlds import WorldTask, glyphs, synthetic
+from t2v_core.task.worlds import GLYPHS, WorldTask, glyphs, synthetic
 from t2v_core.task.worlds.demo import demo_tasks
-
-GLYPHS = "glyphs of "
-"""How the origins of glyph tasks begin."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
+from t2v_core.experts.speed import training_costs
 from t2v_core.experts.trained import hand_over
 from t2v_core.experts.training import fine_tune
 from t2v_core.experts.weights import SUFFIX, keep_weights, read_expert
 from t2v_core.pipeline import embed, save
-from t2v_core.probe.bundled import SMALL_RESNET
+from t2v_core.probe.bundled import SMALL_RESNET, load_bundled
 from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.registry import load_probe
 from t2v_core.probe.weights import BUNDLED
@@ -72,6 +73,19 @@ class AddOptions:
     name: str | None = None
     input_size: int | None = None
     device: str = "auto"
+
+
+def training_price(device: str, seconds: dict[str, float], report: Report) -> list[dict[str, Any]]:
+    """What training on the images of a recommendation would take, by schedule (``speed.training_costs``).
+
+    Args:
+        device: where to train, as for ``pick_device``.
+        seconds: what the recommendation took, by stage: reading and embedding come first again.
+        report: called before measuring.
+    """
+    report("measuring what a training would take", 0, 1, "")
+    again = sum(seconds[stage] for stage in ("load probe", "read", "embed"))
+    return training_costs(load_bundled(pick_device(device)), again)
 
 
 def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | None = None) -> dict[str, Any]:

@@ -17,10 +17,9 @@ from t2v_core.errors import InputError
 from t2v_core.experts.compare import Fitted, compare_experts
 from t2v_core.experts.export import export_expert
 from t2v_core.experts.images import pixels_at
-from t2v_core.experts.speed import training_costs
 from t2v_core.experts.weights import load_expert
 from t2v_core.pipeline import EmbeddedTask, embed, save
-from t2v_core.probe.bundled import SPEC, load_bundled
+from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
 from t2v_core.request import READING, Options, Report, find_task, staged
 from t2v_core.selection.audit import audit_table
@@ -92,10 +91,6 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     task.seconds["rank"] = ranked_at - begin - sum(task.seconds.values())
     task.seconds["fit heads"] = time.perf_counter() - ranked_at
     facts = target.facts
-    # Reading and embedding come first in a training too.
-    again = sum(task.seconds[stage] for stage in ("load probe", "read", "embed"))
-    report("measuring what a training would cost", 0, 1, "")
-    costs = training_costs(load_bundled(pick_device(options.device)), again) if out and task.learnable else []
     result = {
         "task": {
             **asdict(replace(task.record, created=time.time())),
@@ -116,7 +111,6 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         "generic": _fitted_json(fitted.get(GENERIC)),
         "audit": json.loads(audit_table(audits).to_json(orient="records")),
         "track_record": [record.as_json() for record in track_records(audits, chosen)],
-        "training": costs,
         "warnings": task.warnings,
         "seconds": {name: round(value, 2) for name, value in task.seconds.items()},
     }

@@ -27,6 +27,7 @@ from t2v_core.probe.probe import Probe, make_probe
 from t2v_core.probe.training import TrainingSettings
 from t2v_core.task.record import DecodedTask
 from t2v_core.task.worlds import WorldTask, synthetic
+from tests.browser import find_chromium
 
 # A shared machine may be slow at any moment; how long one example takes says nothing about the code.
 settings.register_profile("patient", deadline=None)
@@ -35,6 +36,12 @@ settings.load_profile("patient")
 ROOT = Path(__file__).parents[1]
 
 QUICK = TrainingSettings(epochs=1, images_per_epoch=96, batch_size=32, learning_rate=0.02, balanced=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without a browser its tests are left out; in CI they run, and fail."""
+    if item.get_closest_marker("browser") and find_chromium() is None and os.environ.get("CI") != "true":
+        pytest.skip("no Chromium on this machine")
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
 
 import pytest
 
-from tests.browser import chromium, dashboard, find_chromium, give_zip, settled
+from tests.browser import chromium, dashboard, give_zip, settled
 from tests.conftest import zip_folder
 
 pytestmark = pytest.mark.browser
-
-if find_chromium() is None and os.environ.get("CI") != "true":
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 
 @pytest.fixture

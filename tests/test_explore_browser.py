@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from t2v_core.report.bank import bank_report
 from t2v_core.report.ranking import rank_in_bank
-from tests.browser import chromium, dashboard, find_chromium, settled
+from tests.browser import chromium, dashboard, settled
 
 pytestmark = pytest.mark.browser
-
-if find_chromium() is None and os.environ.get("CI") != "true":
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 DRAWN = "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.querySelectorAll('.xy, .xy2').length)"
 

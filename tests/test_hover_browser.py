@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.thumbnails import forget_thumbnails, thumbnails
-from tests.browser import chromium, dashboard, find_chromium, settled
+from tests.browser import chromium, dashboard, settled
 
 pytestmark = pytest.mark.browser
-
-if find_chromium() is None and os.environ.get("CI") != "true":
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 PLACE = """([side, task]) => {
   const plot = document.querySelector(`.st-key-map_${side}_chart .js-plotly-plot`);

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
-from tests.browser import chromium, dashboard, find_chromium, settled
+from tests.browser import chromium, dashboard, settled
 
 pytestmark = pytest.mark.browser
-
-if find_chromium() is None and os.environ.get("CI") != "true":
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 DRAWN = """side => {
   const plot = document.querySelector(`.st-key-map_${side}_chart .js-plotly-plot`);

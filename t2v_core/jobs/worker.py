@@ -58,10 +58,15 @@ def main(location: str, job_id: str) -> None:
 def _run(job: Job, store: JobStore, report: Report) -> dict[str, Any]:
     """Dispatch on the job's kind. The pipeline, and torch with it, is loaded here and nowhere before."""
     if job.kind == "recommend":
+        from t2v_core.new_experts import training_price
         from t2v_core.pipeline import Options
         from t2v_core.recommendation import recommend
 
-        return recommend(store.bank, Options(**job.arguments), store.folder(job.id) / "out", report)
+        asked = Options(**job.arguments)
+        result = recommend(store.bank, asked, store.folder(job.id) / "out", report)
+        if result["task"]["learnable"]:  # the page offers to train on these images
+            result["training"] = training_price(asked.device, result["seconds"], report)
+        return result
     if job.kind == "train":
         from t2v_core.new_experts import TrainOptions, train_expert
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from t2v_core.errors import Cancelled, InputError
-from t2v_core.task.worlds import glyphs, photographs, synthetic
+from t2v_core.task.worlds import glyphs, made_here, photographs, synthetic
 from t2v_core.task.worlds.attributes import ATTRIBUTE_EXPERTS, ATTRIBUTES
 from t2v_core.task.worlds.cifar100 import read_cifar100
 from t2v_core.task.worlds.demo import demo_tasks
@@ -57,6 +57,13 @@ def test_the_bank_is_large_and_its_names_are_unique(demo, by_id, of_kind):
     assert sizes["large"] == sizes["twin"] == 20
     assert sizes["mixed"] >= 44 and sizes["attribute"] >= 40 and sizes["broad"] >= 3
     assert sizes["attribute-source"] == len(ATTRIBUTE_EXPERTS)
+
+
+def test_tasks_made_here_are_those_that_their_origin_names(demo):
+    """Pictures of these may be kept and shown; of the data set's images none may."""
+    assert {task.made_here for task in demo if task.decoded.task.origin.startswith("CIFAR-100")} == {False}
+    for task in demo:
+        assert task.made_here == made_here(task.decoded.task.origin)
 
 
 def test_records_are_consistent(demo):

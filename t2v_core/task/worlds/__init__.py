@@ -90,7 +90,10 @@ class Chosen:
         return WorldTask(id, DecodedTask(task, self.pixels, self.digests), kind, self.made_here)
 
 
-MADE_HERE = ("made by code", "scikit-learn digits", "glyphs of ")
+DRAWN = "made by code"
+DIGITS = "scikit-learn digits"
+GLYPHS = "glyphs of "
+MADE_HERE = (DRAWN, DIGITS, GLYPHS)
 """How the origins of tasks begin whose images the product draws, or has with scikit-learn."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from t2v_core.errors import InputError
-from t2v_core.task.worlds import WorldTask, slug
+from t2v_core.task.worlds import GLYPHS, WorldTask, slug
 from t2v_core.task.worlds.drawing import SCALE, SIDE, Draw, generated, paint, shrink
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def tasks(seed: int, font: Path | None = None) -> list[WorldTask]:
             _LOG.warning("left out: %s", error)
     if not scripts:
         raise InputError(f"{_called(font)} has none of the scripts; install the font DejaVu Sans.")
-    origin = f"glyphs of {_called(font)}"
+    origin = f"{GLYPHS}{_called(font)}"
     found = []
     for script, (above, glyphs) in scripts.items():
         id, path = f"glyphs-{slug(script)}", ("symbols", *above, script)

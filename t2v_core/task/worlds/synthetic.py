@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 
-from t2v_core.task.worlds import WorldTask
+from t2v_core.task.worlds import DIGITS, DRAWN, WorldTask
 from t2v_core.task.worlds.drawing import SCALE, SIDE, Pixels, finish, from_pixels, generated, paint, shrink
 
 Outline = NDArray[np.complexfloating]
 
-ORIGIN = "made by code"
-ORIGIN_DIGITS = "scikit-learn digits (UCI, optical recognition of handwritten digits)"
+ORIGIN_DIGITS = f"{DIGITS} (UCI, optical recognition of handwritten digits)"
 
 
 def _ring(corners: int) -> Outline:
@@ -50,15 +49,13 @@ def tasks(seed: int) -> list[WorldTask]:
     shapes = ("synthetic images", "drawn shapes")
     patterns = ("synthetic images", "drawn patterns")
     return [
-        generated("shapes", "shapes", tuple(SHAPES), _shape, (*shapes, "single shapes", "outlines"), ORIGIN, seed),
-        generated("sizes", "sizes of shapes", tuple(RADII), _size, (*shapes, "single shapes", "sizes"), ORIGIN, seed),
-        generated("counts", "counts of blobs", COUNTS, _count, (*shapes, "several shapes", "counts"), ORIGIN, seed),
+        generated("shapes", "shapes", tuple(SHAPES), _shape, (*shapes, "single shapes", "outlines"), DRAWN, seed),
+        generated("sizes", "sizes of shapes", tuple(RADII), _size, (*shapes, "single shapes", "sizes"), DRAWN, seed),
+        generated("counts", "counts of blobs", COUNTS, _count, (*shapes, "several shapes", "counts"), DRAWN, seed),
+        generated("textures", "textures", TEXTURES, _texture, (*patterns, "textures", "texture families"), DRAWN, seed),
+        generated("stripes", "stripe angles", ANGLES, _stripes, (*patterns, "textures", "stripe angles"), DRAWN, seed),
         generated(
-            "textures", "textures", TEXTURES, _texture, (*patterns, "textures", "texture families"), ORIGIN, seed
-        ),
-        generated("stripes", "stripe angles", ANGLES, _stripes, (*patterns, "textures", "stripe angles"), ORIGIN, seed),
-        generated(
-            "colours", "colour names", tuple(COLOURS), _colour, (*patterns, "plain colours", "hues"), ORIGIN, seed
+            "colours", "colour names", tuple(COLOURS), _colour, (*patterns, "plain colours", "hues"), DRAWN, seed
         ),
         *_digits(seed),
     ]
