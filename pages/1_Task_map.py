@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages.common.chosen import focused, show_focus, show_table
@@ -14,7 +17,7 @@ from pages.common.space import METRICS, available_metrics, records
 from pages.common.takeaway import toolbar
 from pages.common.trees import tree_metric
 from t2v_core.bank.bank import Bank
-from t2v_core.figures.task_map import task_map
+from t2v_core.figures.task_map import bring_out, task_map
 from t2v_core.space.projection import PERPLEXITY
 from t2v_core.space.tables import kind_words
 
@@ -95,17 +98,21 @@ def take_group(tasks: pd.DataFrame) -> None:
     select(tasks.index[tasks["group"] == group].tolist())
 
 
-def brought_out(chart: str, chosen: list[str], settings: tuple) -> list[str]:
-    """The tasks a map is drawn with.
+def drawn(chart: str, settings: tuple, chosen: list[str], draw: Callable[[], go.Figure]) -> go.Figure:
+    """A map with the chosen tasks brought out, drawn anew only where its settings differ from those it was drawn by.
 
-    A map shows by itself what was chosen on it. Were it drawn anew, the browser would lose its zoom, so it keeps the
-    drawing it had until something else changes.
+    A map shows by itself what was chosen on it. Were that brought out again, the browser would lose its zoom, so it
+    stays as it was until something else changes.
     """
     kept = st.session_state.setdefault("map_drawn", {})
     own = st.session_state.get("map_origin") == (chart, chosen)
-    if not own or kept.get(chart, (None,))[0] != settings:
-        kept[chart] = settings, chosen
-    return kept[chart][1]
+    if kept.get(chart, (None,))[0] != settings:
+        kept[chart] = settings, draw()
+        own = False
+    figure = kept[chart][1]
+    if not own:
+        bring_out(figure, chosen)
+    return figure
 
 
 # ---- views ---------------------------------------------------------------------------------------------
@@ -158,17 +165,20 @@ def explore(bank: Bank) -> None:
         table = table.loc[table.index.intersection(visible.index)]
         table = table.assign(group=visible["group"])
         chart = f"map_{side}_chart"
-        settings = (colour, shown, metric, perplexity, focus if lines else None)
-        drawing = task_map(
-            table,
-            brought_out(chart, chosen, settings),
-            colour_title=colour,
-            title=METRICS[metric],
-            links=(focus, around.neighbours.index) if lines else None,
-            cloud=around.cloud + table.loc[focus, ["x", "y"]].to_numpy(float)
-            if lines and around.cloud is not None and metric == "symmetric" and focus in table.index
-            else None,
-            height=HEIGHT,
+        cloud = around.cloud if lines and metric == "symmetric" and focus in table.index else None
+        settings = (bank.location, bank.version(), colour, shown, metric, perplexity, focus if lines else None)
+        drawing = drawn(
+            chart,
+            settings,
+            chosen,
+            lambda table=table, metric=metric, cloud=cloud: task_map(
+                table,
+                colour_title=colour,
+                title=METRICS[metric],
+                links=(focus, around.neighbours.index) if lines else None,
+                cloud=None if cloud is None else cloud + table.loc[focus, ["x", "y"]].to_numpy(float),
+                height=HEIGHT,
+            ),
         )
         place.plotly_chart(
             drawing,

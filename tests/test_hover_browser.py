@@ -68,6 +68,7 @@ def test_a_point_shows_its_tasks_pictures(bank_path, tmp_path):
         settled(page)
         page.get_by_role("link", name="Task map").click()
         settled(page)
+        card(page).first.wait_for(state="attached")
         assert card(page).count() == 1
         hover(page, "right", "digits")
         card(page).wait_for(state="visible")

@@ -69,21 +69,20 @@ def task_map(
     """
     figure = go.Figure()
     known, uploads = tasks[~tasks["upload"]], tasks[tasks["upload"]]
-    chosen = frozenset(selected)
     size = 11 if len(tasks) <= MANY else 7 if len(tasks) <= VERY_MANY else 5
     many = len(tasks) > VERY_MANY
     if links is not None:
         figure.add_trace(_lines(tasks.set_index("id"), *links))
     if pd.api.types.is_numeric_dtype(known["group"]) and len(known):
-        figure.add_trace(_points(known, colour_title, chosen, _scale(known["group"], colour_title, size), many))
+        figure.add_trace(_points(known, colour_title, _scale(known["group"], colour_title, size), many))
     else:
         known = known.assign(group=top_groups(known["group"].astype(str).tolist()))
         for group, colour in group_colours(known["group"].tolist()).items():
             part = known[known["group"] == group]
-            figure.add_trace(_points(part, group, chosen, {"color": colour, "size": size, "opacity": 0.85}, many))
+            figure.add_trace(_points(part, group, {"color": colour, "size": size, "opacity": 0.85}, many))
     if len(uploads):
         star = {"color": UPLOAD_COLOUR, "size": 18, "symbol": "star", "line": {"width": 1, "color": "white"}}
-        trace = _points(uploads, "your uploads", chosen, star, False)
+        trace = _points(uploads, "your uploads", star, False)
         trace.update(mode="markers+text", text=uploads["name"].str.slice(0, 28), textposition="top center")
         figure.add_trace(trace)
     if cloud is not None:
@@ -99,13 +98,21 @@ def task_map(
     )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
+    bring_out(figure, selected)
     return figure
 
 
-def _points(
-    part: pd.DataFrame, name: str, chosen: frozenset[str], marker: dict, many: bool
-) -> go.Scatter | go.Scattergl:
-    trace = (go.Scattergl if many else go.Scatter)(
+def bring_out(figure: go.Figure, selected: Collection[str]) -> None:
+    """Bring out other tasks on a map, in place; with none of them chosen no task fades."""
+    chosen = frozenset(selected)
+    for trace in figure.data:
+        if trace.customdata is not None:
+            rows = [i for i, (task, *_) in enumerate(trace.customdata) if task in chosen]
+            trace.selectedpoints = rows if chosen else None
+
+
+def _points(part: pd.DataFrame, name: str, marker: dict, many: bool) -> go.Scatter | go.Scattergl:
+    return (go.Scattergl if many else go.Scatter)(
         x=part["x"],
         y=part["y"],
         mode="markers",
@@ -116,9 +123,6 @@ def _points(
         customdata=part[["id", "name", "path", "classes", "images", "accuracy"]].to_numpy(),
         hovertemplate=HOVER,
     )
-    if chosen:
-        trace.selectedpoints = [i for i, task in enumerate(part["id"]) if task in chosen]
-    return trace
 
 
 def _scale(values: pd.Series, title: str, size: int) -> dict:
