@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import ExpertRecord
+from t2v_core.bank.records import LONGEST_NAME, ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
@@ -27,7 +27,6 @@ from t2v_core.request import Options, Report, staged
 from t2v_core.task.worlds import slug
 
 TRAINING = "fine-tuning the expert"
-MAX_NAME = 120
 MODEL_NAME = re.compile(r"(timm/)?[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}")
 
 
@@ -149,7 +148,7 @@ def add(bank: Bank, options: AddOptions, report: Report) -> dict[str, Any]:
     o = options
     source = o.file or (o.model or "").strip()
     if o.file is None and not MODEL_NAME.fullmatch(source):
-        raise InputError(f"{source[:MAX_NAME]!r} is no model's name; give one such as resnet18 or timm/convnext_nano")
+        raise InputError(f"{source[:LONGEST_NAME]!r} is no model's name, such as resnet18 or timm/convnext_nano")
     given = (source, o.architecture, o.task_id, o.name, o.input_size, pick_device(o.device), report)
     return {"rows": add_experts(bank, *given, named=o.file is None)}
 
@@ -252,8 +251,8 @@ def _check_name(name: str | None) -> None:
     """A name is for people; one that could be taken for a place on a disk, or cannot be printed, is refused."""
     if name is None:
         return
-    if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
-        raise InputError(f"{name[:MAX_NAME]!r} is no name: give 1 to {MAX_NAME} printable characters")
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise InputError(f"{name[:LONGEST_NAME]!r} is no name: give 1 to {LONGEST_NAME} printable characters")
     if any(c in name for c in "/\\") or name.strip() in (".", ".."):
         raise InputError(f"the name {name!r} hides a path; give a plain name without slashes")
 

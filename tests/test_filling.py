@@ -145,6 +145,15 @@ def test_a_persons_own_task_is_filled_from_its_folder(capsys, bank, bank_path, s
     assert all(len(c.protocol) <= 200 for c in cells)
 
 
+def test_a_sample_taken_without_its_labels_is_found_again(capsys, bank, bank_path, shapes, tmp_path):
+    folder = write_folder(tmp_path / "mine", shapes, 12)
+    few = ["--max-images", "25", "--bank", str(bank_path)]
+    assert main(["embed", str(folder), "--method", "pseudotask", "--save", *few]) == 0
+    capsys.readouterr()
+    assert main(["errors", "fill", str(folder), *few, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measured"] == 4
+
+
 def test_coverage_is_told(capsys, bank, bank_path):
     clear(bank, "stripes")
     assert main(["errors", "--bank", str(bank_path), "--json"]) == 0

@@ -80,7 +80,7 @@ def show_facts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
         column_config={"_index": st.column_config.Column(width=190)},
     )
     st.caption(
-        "Norm: the size of the Fisher embedding; harder tasks, and tasks with more images, tend to have larger ones. "
+        "Norm: the size of the Fisher embedding; what it goes with in this bank is shown on the page Taxonomy. "
         "Error of the embedding: how much it would change with other images of the task. "
         "Head accuracy: of a linear head on the probe, on images kept aside."
     )

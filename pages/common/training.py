@@ -10,10 +10,10 @@ import streamlit as st
 from pages.common.frame import BANK, SELECTION, jobs, plain
 from pages.common.work import own_copy
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import LONGEST_NAME
 from t2v_core.jobs.store import Job
 
 TITLES = {"scaled": "thorough, as the bank's own experts were trained", "brief": "brief"}
-LONGEST_NAME = 120
 
 
 def offer_training(bank: Bank, job: Job) -> None:

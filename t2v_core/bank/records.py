@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from t2v_core.task.record import InputSpec
 
+LONGEST_NAME = 120
+"""Letters of an expert's name at most."""
+
 
 @dataclass(frozen=True)
 class TaskRecord:
