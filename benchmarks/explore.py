@@ -54,6 +54,7 @@ PAGES = {
     "Compare": ("Compare?task=t0&task=t192&task=t1", FIGURE),
     "Compare, layers": ("Compare?task=t0&task=t192&view=Layers+and+filters", FIGURE),
     "Expert selection": ("Expert_selection", FIGURE),
+    "Expert selection, 50 x 50": ("Expert_selection?source=Published%3A+iNat%2BCUB", FIGURE),
     "Bank": ("Bank", "[data-testid=stDataFrame]"),
 }
 """Address and what must be there, by name."""
@@ -177,13 +178,14 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], None]]]:
         page.locator(".st-key-map_colour input").click()
         page.get_by_role("option").nth(number % 3).click()
 
+    selection = ("Expert selection", "Expert selection, 50 x 50")
     return {
         "Task map: click a task": ("Task map", lambda number: click_task(page, 37 * number)),
         "Task map: colour": ("Task map", lambda number: colour(number + 1)),
         "Taxonomy: view": ("Taxonomy", choose("Level by level", "Nearest tasks")),
         "Similarity matrix: clusters": ("Similarity matrix", slide),
         "Compare: view": ("Compare", choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
-        "Expert selection: view": ("Expert selection", choose("Task by task", "How good is each rule?")),
+        **{f"{page}: view": (page, choose("Task by task", "How good is each rule?")) for page in selection},
     }
 
 

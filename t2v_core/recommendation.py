@@ -72,7 +72,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
             f"what the bank at {bank.location} keeps for {chosen.name!r} was measured with other settings than are in "
             "use; measure it anew with `python -m t2v_core bank methods`, or choose another selector"
         )
-    sources = unseen(bank, kept_here, task.digests)
+    sources = unseen(bank, kept_here, list(task.decoded.digests))  # heads are judged on those held out
     meta = from_bank(bank, task.info)
     targets = meta.of_kinds(tuple(KINDS))
     if learned:

@@ -144,7 +144,16 @@ def read_task(
         spec: the network's input.
         report: progress.
         blind: the labels must have no say in which images are taken.
+
+    Raises:
+        InputError: so few images are wanted that a class would be left with one or none, or too few can be read.
     """
+    least = 2 * len(task.classes)
+    if not blind and options.max_images < min(least, int((~task.held_out).sum())):
+        raise InputError(
+            f"of {len(task.classes)} classes at most {options.max_images} images leave some with fewer than two; give "
+            f"--max-images {least} or more"
+        )
     if blind:
         chosen = subsample(task.without_labels(), options.max_images, options.seed)
         sampled = task.take(np.isin(task.index, chosen.index))

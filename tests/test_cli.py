@@ -45,6 +45,12 @@ def test_embed_save_puts_the_task_into_the_bank(capsys, bank_path, shapes_folder
     assert {"id": saved["id"], "name": "mine", "kind": "upload", "classes": 5, "images": 60} in rows
 
 
+def test_a_class_is_never_left_with_one_image(capsys, bank_path, shapes_folder):
+    code, _, err = run(capsys, "recommend", shapes_folder, "--bank", bank_path, "--max-images", "9")
+    assert code == 2
+    assert "of 5 classes at most 9 images leave some with fewer than two; give --max-images 10 or more" in err
+
+
 def test_recommend_prefers_the_expert_of_the_same_task(capsys, bank_path, tmp_path, shapes):
     """Held-out images of the shapes: no expert saw them, one was trained on their like."""
     root = write_folder(tmp_path / "fresh", shapes.take(shapes.task.held_out), 20)

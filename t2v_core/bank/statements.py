@@ -48,5 +48,5 @@ def forget_measured(connection: Connection, table: Table, owner: str, **identity
     """
     ((column, value),) = identity.items()
     other = select(table.c.id).where(table.c.id == owner, table.c[column] != value)
-    for kept in (schema.error, schema.trial, *([schema.thumbnail] if table is schema.task else [])):
+    for kept in (schema.error, schema.trial, *([schema.embedding, schema.thumbnail] if table is schema.task else [])):
         connection.execute(delete(kept).where(kept.c[f"{table.name}_id"].in_(other)))

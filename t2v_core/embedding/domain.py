@@ -1,7 +1,7 @@
 """The domain embedding (T2V section 3.2's baseline): the mean feature of a task's images.
 
-It tells which images a task has and is blind to what is asked of them. Of a labelled task every class weighs the same,
-as in its Fisher embedding.
+It tells which images a task has and is blind to what is asked of them: every image weighs the same, whatever its
+label, so tasks over one set of images coincide.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from t2v_core.embedding.by_probe import from_chunks
 from t2v_core.embedding.record import DOMAIN, Embedding
 from t2v_core.errors import InputError
 from t2v_core.fisher.sums import ChunkSums, assign_chunks
-from t2v_core.probe.heads import class_weights
 from t2v_core.probe.probe import Probe
-from t2v_core.task.record import DecodedTask, IntArray, Progress
+from t2v_core.task.record import DecodedTask, Progress
 
 CHUNKS = 16
 
@@ -25,7 +24,7 @@ CHUNKS = 16
 def embed_domain(
     decoded: DecodedTask, probe: Probe, *, chunks: int = CHUNKS, seed: int = 0, progress: Progress | None = None
 ) -> Embedding:
-    """Embed a task by its images alone, every image weighing the same.
+    """Embed a task by its images alone.
 
     Args:
         decoded: the task; its held-out images are not used, its labels never.
@@ -40,22 +39,21 @@ def embed_domain(
     z = probe.features(decoded.pixels[~decoded.task.held_out], progress=progress)
     if float(z.std(0, correction=0).max()) == 0:
         raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
-    return mean_feature(z, np.zeros(len(z), np.int64), chunks, seed, time.perf_counter() - begin, probe)
+    return mean_feature(z, chunks, seed, time.perf_counter() - begin, probe)
 
 
-def mean_feature(z: Tensor, labels: IntArray, chunks: int, seed: int, seconds: float, probe: Probe) -> Embedding:
-    """The mean feature, the same weight to each class, with its spread over disjoint chunks.
+def mean_feature(z: Tensor, chunks: int, seed: int, seconds: float, probe: Probe) -> Embedding:
+    """The mean feature with its spread over disjoint chunks.
 
     Args:
         z: ``[N, d]`` features.
-        labels: ``[N]`` class indices in ``0..K-1``, none of them missing.
         chunks: disjoint parts of the images.
         seed: of the chunks.
         seconds: that the features took.
         probe: whose features they are.
     """
-    chunk = assign_chunks(labels, chunks, seed)
-    share = np.zeros((int(chunk.max()) + 1, len(labels)))
-    share[chunk, np.arange(len(labels))] = class_weights(labels, int(labels.max()) + 1)
-    found = ChunkSums(share @ z.double().cpu().numpy(), share.sum(1), len(labels))
+    chunk = assign_chunks(np.zeros(len(z), np.int64), chunks, seed)
+    share = np.zeros((int(chunk.max()) + 1, len(z)))
+    share[chunk, np.arange(len(z))] = 1.0
+    found = ChunkSums(share @ z.double().cpu().numpy(), share.sum(1), len(z))
     return from_chunks(found, DOMAIN, {"chunks": chunks, "seed": seed}, seconds, {}, probe)

@@ -155,7 +155,7 @@ def embed_task(
     method = VARIATIONAL if settings.estimator == "variational" else TASK2VEC
     return TaskEmbeddings(
         from_chunks(fisher, method, settings.record(), end - begin, facts, probe),
-        mean_feature(z, labels, settings.chunks, settings.seed, features_done - begin, probe),
+        mean_feature(z, settings.chunks, settings.seed, features_done - begin, probe),
         head,
     )
 

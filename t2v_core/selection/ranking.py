@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.tangent_kernel import TANGENT, cosines, gradients, tangent_kernel
@@ -30,7 +31,7 @@ class Ranked:
         expert_id: the expert.
         distance: from the expert's task to the target, by the selector's distance.
         spread: standard deviation of that distance over bootstrap rounds.
-        p_first: share of the rounds in which it came first.
+        p_first: share of the rounds in which it came first; experts at one distance share a place.
         p_top3: share of the rounds in which it was among the first three.
     """
 
@@ -54,8 +55,9 @@ def rank_experts(
     """Order experts by the distance of their tasks to ``target``, nearest first.
 
     In every bootstrap round the chunks of the target and of every source are drawn anew, so the
-    probabilities cover the sampling of images and labels on both sides; with the Task Tangent Kernel the
-    networks are drawn anew, each of which drew its own images.
+    probabilities cover the sampling of images and labels on both sides, under the one head that was fitted on all
+    images: they are too sure where these are few. With the Task Tangent Kernel the networks are drawn anew, each of
+    which drew its own images. Experts of one task are drawn as one.
 
     Args:
         target: the task to serve.
@@ -80,18 +82,26 @@ def rank_experts(
         resampled = _other_networks(target, embedded, rounds, rng)
     else:
         resampled = _other_images(target, embedded, info, selector, alpha, rounds, rng)
-    places = resampled.argsort(1).argsort(1)
+    first, top3 = (_among_first(resampled, count) for count in (1, 3))
     ranked = [
         Ranked(
             expert_id,
             float(point[e]),
             float(resampled[:, e].std()),
-            float((places[:, e] == 0).mean()),
-            float((places[:, e] < 3).mean()),
+            float(first[e]),
+            float(top3[e]),
         )
         for e, expert_id in enumerate(ids)
     ]
     return sorted(ranked, key=lambda r: (r.distance, r.expert_id))
+
+
+def _among_first(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The share of rounds ``[E]`` in which each expert is among the first ``count``; those at one distance share."""
+    distances = distances.round(12)  # sums of the same numbers in another order
+    nearer = rankdata(distances, "min", axis=1) - 1
+    equal = rankdata(distances, "max", axis=1) - nearer
+    return np.clip((count - nearer) / equal, 0, 1).mean(0)
 
 
 def between(
@@ -143,7 +153,8 @@ def _other_images(
 ) -> NDArray[np.float64]:
     """Distances ``[rounds, E]`` as they might have come out with other images on both sides."""
     a = target.bootstrap(rounds, rng)
-    b = np.stack([source.bootstrap(rounds, rng) for source in sources], axis=1)
+    drawn = {id(source): source.bootstrap(rounds, rng) for source in {id(s): s for s in sources}.values()}
+    b = np.stack([drawn[id(source)] for source in sources], axis=1)
     samples = np.array([source.samples for source in sources])
     if selector != PSEUDOTASK:
         return distances_in_rounds(a, b, samples, _known(info), selector, alpha)

@@ -27,7 +27,7 @@ class ImageSource(Protocol):
         ...
 
     def load(self, position: int, hint: int | None = None) -> tuple[Image.Image, str]:
-        """Image ``position`` as upright RGB, and the SHA-256 hex digest of its stored content.
+        """Image ``position`` as upright RGB, and a SHA-256 hex digest that identifies it.
 
         Args:
             position: in ``0..len(names)-1``.
@@ -40,7 +40,7 @@ class ImageSource(Protocol):
         ...
 
     def digest(self, position: int) -> str:
-        """The digest alone, after a look at no more than the image's header; raises as ``load`` does."""
+        """A digest that copies of image ``position`` share, without decoding it; raises as ``load`` does."""
         ...
 
 
@@ -142,7 +142,7 @@ class DecodedTask:
     Attributes:
         task: the task, reduced to the images that could be decoded.
         pixels: ``[N, S, S, 3]`` uint8, in the task's order; may be a memory map.
-        digests: ``[N]`` SHA-256 of each image's stored content.
+        digests: ``[N]`` SHA-256 that identifies each image, see ``ImageSource.load``.
         skipped: what was left out while decoding.
     """
 

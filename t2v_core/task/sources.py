@@ -22,10 +22,15 @@ from t2v_core.task.layout import Listing, tell_apart
 from t2v_core.task.record import Skipped
 
 MAX_FILE_BYTES = 64 * 2**20
+LOSSY = ("JPEG", "WEBP")
 
 
 class FileSource(ABC):
-    """Images that are files; the digest is that of the file's bytes, wherever it lies."""
+    """Images that are files, wherever they lie.
+
+    What ``load`` calls an image's digest is that of its pixels, as of ``ArraySource``: so an image is known again after
+    it has been stored anew without loss. A lossy file, which may be decoded at several sizes, goes by its bytes.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
@@ -43,7 +48,7 @@ class FileSource(ABC):
         """
 
     def digest(self, position: int) -> str:
-        """SHA-256 of image ``position``, after a look at no more than its header.
+        """SHA-256 of the bytes of image ``position``, after a look at no more than its header.
 
         Raises:
             InputError: it is not an image.
@@ -55,7 +60,10 @@ class FileSource(ABC):
     def load(self, position: int, hint: int | None = None) -> tuple[Image.Image, str]:
         """Image ``position`` and its digest; see ``open_image`` for the hint."""
         data = self.read(self._names[position])
-        return open_image(data, hint), hashlib.sha256(data).hexdigest()
+        image = open_image(data, hint)
+        if read_header(data).format in LOSSY:
+            return image, hashlib.sha256(data).hexdigest()
+        return image, _pixel_digest(np.asarray(image))
 
 
 class FolderSource(FileSource):
@@ -141,13 +149,17 @@ class ArraySource:
         return self._names
 
     def digest(self, position: int) -> str:
-        """SHA-256 of image ``position``: its height and width, then its pixels."""
-        pixels = self._pixels[position]
-        return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+        """SHA-256 of image ``position``: its shape, then its pixels."""
+        return _pixel_digest(self._pixels[position])
 
     def load(self, position: int, hint: int | None = None) -> tuple[Image.Image, str]:
         """Image ``position`` and its digest; the hint is of no use here."""
         return Image.fromarray(self._pixels[position]), self.digest(position)
+
+
+def _pixel_digest(pixels: NDArray[np.uint8]) -> str:
+    """SHA-256 of the shape and pixels ``[H, W, 3]`` of an image."""
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
 def list_folder(root: Path) -> Listing:

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
-from t2v_core.embedding.record import TASK2VEC
+from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.task.record import InputSpec
 
@@ -42,6 +42,17 @@ def test_embeddings_survive_the_bank(bank, bundled, shapes):
     np.testing.assert_allclose(stored.chunk_weights @ stored.chunk_means, stored.vector, rtol=2e-3, atol=1e-8)
     assert stored.space == again.space
     assert stored.relative_error == pytest.approx(again.relative_error, rel=0.02)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_task_of_other_images_keeps_nothing_of_the_former(bank, bundled, changed):
+    record = next(t for t in bank.tasks() if t.id == "shapes")
+    kept = bank.embeddings(TASK2VEC)["shapes"]
+    if changed:
+        record = replace(record, content_hash="0" * 64)
+    bank.save_task(record, ["ab" * 32], [kept], bundled.info)
+    assert ("shapes" in bank.embeddings(DOMAIN)) is not changed
+    assert ("shapes" in bank.errors().index) is not changed
 
 
 def test_building_again_repeats_nothing(bank, worlds, monkeypatch):

@@ -90,8 +90,21 @@ def test_tangent_ranks_by_the_mean_over_networks_and_resamples_networks():
     assert second.distance == pytest.approx(0.75, abs=1e-3)
     # k of "mostly" is a mean of four draws of 1 with probability 3/4: its spread is that of a binomial share.
     assert first.spread == pytest.approx(np.sqrt(0.75 * 0.25 / 4), rel=0.05)
-    # More than two draws of the fourth network: P(Binomial(4, 1/4) > 2) = 13 / 256; a tie goes to the first.
-    assert second.p_first == pytest.approx(13 / 256, abs=0.01)
+    # More than two draws of the fourth network: P(Binomial(4, 1/4) > 2) = 13 / 256; they share the 54 / 256 of a tie.
+    assert second.p_first == pytest.approx((13 + 54 / 2) / 256, abs=0.01)
+
+
+def test_experts_of_one_task_share_its_chances():
+    target = embedding([1, 2, 3, 4, 5], 0.5)
+    leader, rival = embedding([1, 2, 3, 4, 5], 0.5, 1), embedding([1, 2, 3, 4, 5], 0.5, 3)
+    before = {r.expert_id: r for r in rank_experts(target, {"leader": leader, "rival": rival}, INFO, "symmetric")}
+    copies = {"leader": leader, **{f"rival {i}": rival for i in range(3)}}
+    after = {r.expert_id: r for r in rank_experts(target, copies, INFO, "symmetric")}
+    assert 0.1 < before["rival"].p_first < 0.9
+    assert after["leader"].p_first == before["leader"].p_first
+    for i in range(3):
+        assert after[f"rival {i}"].p_first == pytest.approx(before["rival"].p_first / 3)
+    assert sum(r.p_top3 for r in after.values()) == pytest.approx(3)
 
 
 def test_tangent_embeddings_of_other_networks_are_refused():
