@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, create_engine, delete, event, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from t2v_core.bank import schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
@@ -262,7 +263,8 @@ class Bank:
         """Keep a computed array under a key that identifies all it was computed from."""
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
-        with self.engine.begin() as connection:
+        # Another may keep the same key at this moment: its array is the same.
+        with suppress(IntegrityError), self.engine.begin() as connection:
             upsert(connection, schema.derived, {"key": key, "value": buffer.getvalue()})
 
     def facts(self) -> dict[str, object]:
@@ -323,12 +325,33 @@ def _sqlite(path: Path) -> Engine:
 
 
 def _copy_demo(target: Path) -> None:
-    """Put the demo bank at ``target``; the database comes last, so that a broken copy is not mistaken for a bank."""
+    """Put the demo bank at ``target``; the database comes last, so that a broken copy is not mistaken for a bank.
+
+    Of several that do so at once the quickest gives the database, and none takes away what it has opened.
+    """
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(DEMO / "weights", target / "weights", dirs_exist_ok=True)
-    temporary = target / f".{DATABASE}.{os.getpid()}"
+    shutil.copytree(DEMO / "weights", target / "weights", dirs_exist_ok=True, copy_function=_copy_whole)
+    database = target / DATABASE
+    temporary = _beside(database)
     shutil.copyfile(DEMO / DATABASE, temporary)
-    temporary.replace(target / DATABASE)
+    try:
+        os.link(temporary, database)  # unlike a replacement it fails where there is one by now
+    except OSError:
+        if not database.exists():  # a file system without links
+            temporary.replace(database)
+    temporary.unlink(missing_ok=True)
+
+
+def _copy_whole(source: str, target: str) -> None:
+    """Copy a file so that a reader of ``target`` sees all of it, whoever else is copying."""
+    temporary = _beside(Path(target))
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _beside(file: Path) -> Path:
+    """A new name in the same folder. Not by process: threads would share it, and with it what has been published."""
+    return file.with_name(f".{file.name}.{uuid.uuid4().hex}")
 
 
 def _first_line(error: Exception) -> str:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from sqlalchemy import select, update
 
+from t2v_core.bank import bank as bank_module
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.task.record import InputSpec
+from tests.selection.metas import make_bank
 
 
 def test_a_built_bank_is_whole(bank, worlds):
@@ -114,6 +118,56 @@ def test_writers_wait_for_each_other(bank_path):
     for t in threads:
         t.join()
     assert Bank(bank_path).version() == before + 40
+
+
+def at_once(count: int, act) -> None:
+    """Call ``act(number)`` in threads that start together."""
+    start = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        start.wait()
+        act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(run, range(count)))
+
+
+def test_a_new_bank_can_be_opened_by_several_at_once(tmp_path):
+    for attempt in range(5):
+        at_once(4, lambda _, place=tmp_path / str(attempt): Bank(place))
+        assert Bank(tmp_path / str(attempt)).version() == 0
+
+
+def test_several_may_keep_the_same_derived_array(tmp_path):
+    bank = Bank(tmp_path / "bank")
+    for attempt in range(20):
+        at_once(4, lambda _, key=str(attempt): bank.keep_derived(key, np.arange(3)))
+        np.testing.assert_array_equal(bank.derived(str(attempt)), np.arange(3))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_copy_of_the_demo_never_replaces_what_another_has_opened(tmp_path, monkeypatch, links):
+    demo, place, copy = make_bank(tmp_path / "demo"), tmp_path / "bank", shutil.copytree
+    demo.weights.mkdir()
+    (demo.weights / "file").write_bytes(b"weights")
+    demo.close()
+
+    def overtaken(*args, **options):
+        (other := Bank(place)).record_fact("opened", "by another")
+        other.close()
+        return copy(*args, **options)
+
+    def no_links(*_):
+        raise PermissionError("no links on this file system")
+
+    monkeypatch.setattr(bank_module, "DEMO", demo.files)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    assert len(Bank(tmp_path / "alone", demo=True).tasks()) == len(demo.tasks())
+    monkeypatch.setattr(shutil, "copytree", overtaken)
+    assert Bank(place, demo=True).facts() == {"opened": "by another"}
+    assert [f.name for f in place.rglob(".*")] == []
+    assert (place / "weights" / "file").read_bytes() == b"weights"
 
 
 def test_export_and_import_carry_everything(bank, tmp_path):
