@@ -7,6 +7,8 @@ import io
 import json
 import os
 import shutil
+import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +34,9 @@ DEMO = Path(__file__).with_name("demo")
 """The demo bank that ships with the program: read-only, copied into place on a first start."""
 
 DATABASE = "bank.sqlite"
+
+TIMEOUT = 30
+"""Seconds that SQLite waits for another's write."""
 
 
 def default_location() -> str:
@@ -62,6 +67,7 @@ class Bank:
             InputError: the place cannot be used as a bank.
         """
         self.location = str(location)
+        self._thread = threading.local()
         try:
             if "://" in self.location:
                 self.files = Path(os.environ.get("T2V_FILES", "bank_files"))
@@ -303,8 +309,22 @@ class Bank:
             self.engine.dispose()
 
     @contextmanager
+    def one_change(self) -> Iterator[None]:
+        """Make one transaction of all that this thread saves and deletes within: all of it is written, or nothing."""
+        with self._change() as connection:
+            self._thread.connection = connection
+            try:
+                yield
+            finally:
+                del self._thread.connection
+
+    @contextmanager
     def _change(self) -> Iterator[Connection]:
-        """A transaction that also raises the bank's version."""
+        """A transaction that also raises the bank's version; within ``one_change`` it is the one of that."""
+        outer = getattr(self._thread, "connection", None)
+        if outer is not None:
+            yield outer
+            return
         with self.engine.begin() as connection:
             # Written first: SQLite takes its write lock here, waiting for others, before anything is read.
             connection.execute(update(schema.changes).values(count=schema.changes.c.count + 1))
@@ -312,16 +332,30 @@ class Bank:
 
 
 def _sqlite(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": TIMEOUT})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: object, _record: object) -> None:
         cursor = connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_write_ahead(cursor)
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
     return engine
+
+
+def _use_write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Set the journal's mode; while another sets it in a new file, SQLite fails at once whatever the timeout."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _copy_demo(target: Path) -> None:
@@ -332,7 +366,7 @@ def _copy_demo(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     shutil.copytree(DEMO / "weights", target / "weights", dirs_exist_ok=True, copy_function=_copy_whole)
     database = target / DATABASE
-    temporary = _beside(database)
+    temporary = beside(database)
     shutil.copyfile(DEMO / DATABASE, temporary)
     try:
         os.link(temporary, database)  # unlike a replacement it fails where there is one by now
@@ -344,12 +378,12 @@ def _copy_demo(target: Path) -> None:
 
 def _copy_whole(source: str, target: str) -> None:
     """Copy a file so that a reader of ``target`` sees all of it, whoever else is copying."""
-    temporary = _beside(Path(target))
+    temporary = beside(Path(target))
     shutil.copyfile(source, temporary)
     temporary.replace(target)
 
 
-def _beside(file: Path) -> Path:
+def beside(file: Path) -> Path:
     """A new name in the same folder. Not by process: threads would share it, and with it what has been published."""
     return file.with_name(f".{file.name}.{uuid.uuid4().hex}")
 
