@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import LONGEST_NAME, ExpertRecord
+from t2v_core.bank.records import LONGEST_NAME, SUFFIX, ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
 from t2v_core.experts.speed import training_costs
 from t2v_core.experts.trained import hand_over
 from t2v_core.experts.training import fine_tune
-from t2v_core.experts.weights import SUFFIX, keep_weights, read_expert
+from t2v_core.experts.weights import keep_weights, read_expert
 from t2v_core.pipeline import embed, save
 from t2v_core.probe.bundled import SMALL_RESNET, load_bundled
 from t2v_core.probe.probe import Probe, pick_device

@@ -7,9 +7,12 @@ import io
 import json
 import os
 import shutil
+import sqlite3
+import threading
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, create_engine, delete, event, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from t2v_core.bank import schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
@@ -31,6 +34,9 @@ DEMO = Path(__file__).with_name("demo")
 """The demo bank that ships with the program: read-only, copied into place on a first start."""
 
 DATABASE = "bank.sqlite"
+
+TIMEOUT = 30
+"""Seconds that SQLite waits for another's write."""
 
 
 def default_location() -> str:
@@ -61,6 +67,7 @@ class Bank:
             InputError: the place cannot be used as a bank.
         """
         self.location = str(location)
+        self._thread = threading.local()
         try:
             if "://" in self.location:
                 self.files = Path(os.environ.get("T2V_FILES", "bank_files"))
@@ -262,7 +269,8 @@ class Bank:
         """Keep a computed array under a key that identifies all it was computed from."""
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
-        with self.engine.begin() as connection:
+        # Another may keep the same key at this moment: its array is the same.
+        with suppress(IntegrityError), self.engine.begin() as connection:
             upsert(connection, schema.derived, {"key": key, "value": buffer.getvalue()})
 
     def facts(self) -> dict[str, object]:
@@ -301,8 +309,22 @@ class Bank:
             self.engine.dispose()
 
     @contextmanager
+    def one_change(self) -> Iterator[None]:
+        """Make one transaction of all that this thread saves and deletes within: all of it is written, or nothing."""
+        with self._change() as connection:
+            self._thread.connection = connection
+            try:
+                yield
+            finally:
+                del self._thread.connection
+
+    @contextmanager
     def _change(self) -> Iterator[Connection]:
-        """A transaction that also raises the bank's version."""
+        """A transaction that also raises the bank's version; within ``one_change`` it is the one of that."""
+        outer = getattr(self._thread, "connection", None)
+        if outer is not None:
+            yield outer
+            return
         with self.engine.begin() as connection:
             # Written first: SQLite takes its write lock here, waiting for others, before anything is read.
             connection.execute(update(schema.changes).values(count=schema.changes.c.count + 1))
@@ -310,25 +332,60 @@ class Bank:
 
 
 def _sqlite(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": TIMEOUT})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: object, _record: object) -> None:
         cursor = connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_write_ahead(cursor)
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
     return engine
 
 
+def _use_write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Set the journal's mode; while another sets it in a new file, SQLite fails at once whatever the timeout."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 def _copy_demo(target: Path) -> None:
-    """Put the demo bank at ``target``; the database comes last, so that a broken copy is not mistaken for a bank."""
+    """Put the demo bank at ``target``; the database comes last, so that a broken copy is not mistaken for a bank.
+
+    Of several that do so at once the quickest gives the database, and none takes away what it has opened.
+    """
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(DEMO / "weights", target / "weights", dirs_exist_ok=True)
-    temporary = target / f".{DATABASE}.{os.getpid()}"
+    shutil.copytree(DEMO / "weights", target / "weights", dirs_exist_ok=True, copy_function=_copy_whole)
+    database = target / DATABASE
+    temporary = beside(database)
     shutil.copyfile(DEMO / DATABASE, temporary)
-    temporary.replace(target / DATABASE)
+    try:
+        os.link(temporary, database)  # unlike a replacement it fails where there is one by now
+    except OSError:
+        if not database.exists():  # a file system without links
+            temporary.replace(database)
+    temporary.unlink(missing_ok=True)
+
+
+def _copy_whole(source: str, target: str) -> None:
+    """Copy a file so that a reader of ``target`` sees all of it, whoever else is copying."""
+    temporary = beside(Path(target))
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def beside(file: Path) -> Path:
+    """A new name in the same folder. Not by process: threads would share it, and with it what has been published."""
+    return file.with_name(f".{file.name}.{uuid.uuid4().hex}")
 
 
 def _first_line(error: Exception) -> str:

@@ -17,7 +17,9 @@ def limit_bytes() -> int:
 
 
 class FeatureCache:
-    """Arrays ``[N, d]`` by key, as float16 ``.npy`` files; beyond its limit those not used for longest go.
+    """Arrays ``[N, d]`` by key, as ``.npy`` files; beyond its limit those not used for longest go.
+
+    They are float16, or float32 where a number would not fit into that.
 
     Args:
         folder: of its own; made at the first ``put``.
@@ -52,7 +54,7 @@ class FeatureCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{key}.{os.getpid()}"
         with temporary.open("wb") as stream:
-            np.save(stream, features.astype(np.float16), allow_pickle=False)
+            np.save(stream, _halved(features), allow_pickle=False)
         temporary.replace(file)
         self._make_room()
 
@@ -63,7 +65,7 @@ class FeatureCache:
 
     def _make_room(self) -> None:
         found = []
-        for file in self.folder.iterdir():
+        for file in self.folder.glob("*.npy"):  # not what other processes are writing
             try:
                 found.append((file.stat().st_mtime, file.stat().st_size, file))
             except FileNotFoundError:  # another process made room
@@ -74,3 +76,9 @@ class FeatureCache:
                 return
             file.unlink(missing_ok=True)
             total -= size
+
+
+def _halved(features: NDArray[np.float32]) -> NDArray[np.float16] | NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        halves = features.astype(np.float16)
+    return halves if np.isfinite(halves).all() else features

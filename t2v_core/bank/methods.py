@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.packed import unpack
 from t2v_core.bank.statements import put_embedding, upsert
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
@@ -101,26 +102,25 @@ def kept_methods(bank: Bank) -> dict[str, MethodRecord]:
     if not rows:
         return {}
     tasks, experts = _contents(bank)
-    found = {}
-    for row in rows:
-        with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
-            scores = pd.DataFrame(arrays["scores"], index=arrays["tasks"], columns=arrays["experts"])
-            rows_same = _same(arrays["tasks"], arrays["task_contents"], tasks)
-            columns_same = _same(arrays["experts"], arrays["expert_contents"], experts)
-            placed = arrays["placed"]
-            square = pd.DataFrame(_square(arrays["distances"], len(placed)), index=placed, columns=placed)
-            placed_same = _same(placed, arrays["placed_contents"], tasks)
-        found[row["name"]] = MethodRecord(
-            name=row["name"],
-            **row["about"],
-            settings=row["settings"],
-            seconds=row["seconds"],
-            once=row["once"],
-            scores=scores.loc[rows_same, columns_same],
-            distances=square.loc[placed_same, placed_same],
-            facts=row["facts"],
-        )
-    return found
+    return {row["name"]: _record(row, tasks, experts) for row in rows}
+
+
+def check_method(row: dict[str, Any]) -> None:
+    """Make sure that a row of the table of methods can be read back: one that cannot would spoil the bank for all.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        found = _record(row, {}, {})
+        if not (isinstance(found.settings, dict) and isinstance(found.facts, dict)):
+            raise TypeError("its settings and facts are no JSON objects")
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"what was measured of method {row.get('name')!r} cannot be read ({error}); export the bank again"
+        ) from error
 
 
 def method_rows(bank: Bank) -> list[dict[str, Any]]:
@@ -146,6 +146,31 @@ def add_embeddings(bank: Bank, embeddings: Mapping[str, Embedding]) -> None:
             put_embedding(connection, task_id, embedding)
 
 
+def _record(row: dict[str, Any], tasks: Mapping[str, str], experts: Mapping[str, str]) -> MethodRecord:
+    """The record behind a row, of those tasks and experts whose content, by id, is what it was measured with.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none that ``keep_method`` has written.
+    """
+    arrays = unpack(row["arrays"], row["name"])
+    scores = pd.DataFrame(arrays["scores"].astype(np.float32), index=arrays["tasks"], columns=arrays["experts"])
+    rows_same = _same(arrays["tasks"], arrays["task_contents"], tasks)
+    columns_same = _same(arrays["experts"], arrays["expert_contents"], experts)
+    placed = arrays["placed"]
+    square = pd.DataFrame(_square(arrays["distances"], len(placed)), index=placed, columns=placed)
+    placed_same = _same(placed, arrays["placed_contents"], tasks)
+    return MethodRecord(
+        name=row["name"],
+        **row["about"],
+        settings=row["settings"],
+        seconds=float(row["seconds"]),
+        once=float(row["once"]),
+        scores=scores.loc[rows_same, columns_same],
+        distances=square.loc[placed_same, placed_same],
+        facts=row["facts"],
+    )
+
+
 def _contents(bank: Bank) -> tuple[dict[str, str], dict[str, str]]:
     """The beginning of every task's and every expert's content hash, by id."""
     return (
@@ -164,7 +189,13 @@ def _same(ids: NDArray[np.str_], contents: NDArray[np.str_], now: Mapping[str, s
 
 
 def _square(upper: NDArray[np.float16], count: int) -> NDArray[np.float32]:
-    """The symmetric matrix with a zero diagonal behind its upper triangle."""
+    """The symmetric matrix with a zero diagonal behind its upper triangle.
+
+    Raises:
+        ValueError: there are not as many numbers as it has.
+    """
+    if upper.shape != (count * (count - 1) // 2,):
+        raise ValueError(f"{upper.shape} distances do not fit {count} tasks")
     matrix = np.zeros((count, count), np.float32)
     matrix[np.triu_indices(count, 1)] = upper
     return matrix + matrix.T

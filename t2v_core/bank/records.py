@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from t2v_core.task.record import InputSpec
 
+SUFFIX = ".safetensors"
+"""Of files of weights."""
+
 LONGEST_NAME = 120
 """Letters of an expert's name at most."""
 
@@ -118,6 +121,11 @@ class TrialEntry:
     error: float
     n: int
     seconds: float
+
+
+def weights_name(sha256: str) -> str:
+    """The name of a file of weights in a bank, by its content: no expert's file takes the place of another's."""
+    return f"{sha256[:16]}{SUFFIX}"
 
 
 def pack_digests(digests: list[str] | tuple[str, ...]) -> NDArray[np.uint64]:

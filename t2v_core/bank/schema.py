@@ -197,25 +197,33 @@ def prepare(engine: Engine, location: str) -> None:
     Raises:
         InputError: the bank was written by a newer version of this program.
     """
+    with engine.connect() as connection:
+        if _version(connection) == VERSION:
+            return  # without waiting for whoever is writing
     with engine.begin() as connection:
-        if not inspect(connection).has_table("meta"):
+        if engine.dialect.name == "sqlite":
+            # The write lock first: of several that open a new bank or an older one at once, one does what follows.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not _version(connection):
             metadata.create_all(connection)
             connection.execute(meta.insert().values(key="schema", value=VERSION))
             connection.execute(changes.insert().values(id=1, count=0))
+        if _version(connection) == VERSION:
             return
+        # A write before the version is read: here other databases wait for another process that may be migrating.
+        connection.execute(changes.update().values(count=changes.c.count + 1))
         found = _version(connection)
         if found > VERSION:
             raise InputError(
                 f"the bank at {location} has schema {found}, newer than the {VERSION} known here; update the program"
             )
-        if found == VERSION:
-            return
-        # A write first: it waits for another process that may be migrating, and makes all that follows one transaction.
-        connection.execute(changes.update().values(count=changes.c.count + 1))
-        for version in range(_version(connection), VERSION):
+        for version in range(found, VERSION):
             MIGRATIONS[version](connection)
         connection.execute(meta.update().where(meta.c.key == "schema").values(value=VERSION))
 
 
 def _version(connection: Connection) -> int:
+    """The version of the tables; 0 where there are none yet."""
+    if not inspect(connection).has_table("meta"):
+        return 0
     return int(connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar_one())

@@ -16,6 +16,9 @@ VARIATIONAL = "variational"
 DOMAIN = "domain"
 PSEUDOTASK = "pseudotask"
 
+FISHER = frozenset({TASK2VEC, VARIATIONAL, PSEUDOTASK})
+"""Methods whose vector is a Fisher diagonal: a number of at least 0 for every filter of the probe."""
+
 NOISE_SETTINGS = frozenset({"seed", "chunks", "estimator", "total_draws", "tolerance", "precision"})
 """Settings that change the noise of an estimate but not what it estimates: vectors stay comparable."""
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from t2v_core.bank.records import ExpertRecord
+from t2v_core.bank.records import ExpertRecord, weights_name
 from t2v_core.errors import InputError
 from t2v_core.probe.attention import make_attention_explicit
 from t2v_core.probe.bundled import SPEC, half
@@ -20,7 +20,6 @@ from t2v_core.probe.probe import Probe, make_probe
 from t2v_core.probe.registry import blank_network
 from t2v_core.task.record import InputSpec
 
-SUFFIX = ".safetensors"
 COUNTERS = "num_batches_tracked"
 """BatchNorm counts its batches in training; inference never reads that."""
 
@@ -36,7 +35,7 @@ def keep_weights(network: nn.Module, folder: Path) -> tuple[Path, str]:
     data = save(state, metadata={"format": "pt"})
     sha256 = hashlib.sha256(data).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{sha256[:16]}{SUFFIX}"
+    file = folder / weights_name(sha256)
     temporary = folder / f".{file.name}.{os.getpid()}"
     temporary.write_bytes(data)
     temporary.replace(file)

@@ -14,10 +14,11 @@ MAX_CHARACTERS = 10_000_000
 MAX_LABELS = 200_000
 MAX_DEPTH = 64
 
-_COMMENT = re.compile(r"('(?:[^']|'')*')|\[[^\]]*\]")
+# Foreign text: no expression here may try a stretch of it twice.
+_COMMENT = re.compile(r"('(?:[^']|'')*')|\[[^\[\]]*\]")
 _STEP = re.compile(
-    r"\s*(?:(\()|('(?:[^']|'')*'|[^\s'()\[\],:;]*)"  # an opening bracket, or a label which may be empty,
-    r"\s*(?::\s*([^\s'()\[\],:;]+))?\s*([,);]))"  # its branch length, and what ends the node
+    r"\s*+(?:(\()|('(?:[^']|'')*'|[^\s'()\[\],:;]*)"  # an opening bracket, or a label which may be empty,
+    r"\s*+(?::\s*+([^\s'()\[\],:;]+))?\s*+([,);]))"  # its branch length, and what ends the node
 )
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 

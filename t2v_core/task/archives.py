@@ -63,19 +63,46 @@ def check_archive(path: Path, limits: ArchiveLimits | None = None) -> list[zipfi
             "allowed; unpack it and give the folder, or leave images out"
         )
     with path.open("rb") as file:
-        guard = _ContentsGuard(file, path.name, limits.max_entries)
-        try:
-            with open_archive(cast(BinaryIO, guard)) as archive:
-                entries = archive.infolist()
-        except InputError:
-            raise
-        except Exception as error:  # zipfile fails on a damaged table in many ways
-            raise InputError(f"'{path.name}' is not a zip archive, or a damaged one; zip the folder again") from error
+        return check_contents(file, path.name, limits)
+
+
+def check_contents(file: BinaryIO, archive_name: str, limits: ArchiveLimits) -> list[zipfile.ZipInfo]:
+    """``check_archive`` for one that is open, such as an archive inside another, which is judged like that one.
+
+    Raises:
+        InputError: see there.
+    """
+    guard = _ContentsGuard(file, archive_name, limits.max_entries)
+    try:
+        with open_archive(cast(BinaryIO, guard)) as archive:
+            entries = archive.infolist()
+    except InputError:
+        raise
+    except Exception as error:  # zipfile fails on a damaged table in many ways
+        raise InputError(f"'{archive_name}' is not a zip archive, or a damaged one; zip the folder again") from error
     for entry in entries:
-        _check_entry(entry, path.name)
-    _check_sizes(entries, path.name, limits)
+        _check_entry(entry, archive_name)
+    _check_entries(entries, archive_name, limits)
     files = {entry.filename: entry for entry in entries if not entry.is_dir() and not is_junk(entry.filename)}
     return list(files.values())
+
+
+def check_sizes(unpacked_bytes: int, packed_bytes: int, archive: str, limits: ArchiveLimits) -> None:
+    """Judge what is packed before it is unpacked.
+
+    Raises:
+        InputError: it is too much, or far more than what holds it.
+    """
+    if unpacked_bytes > limits.max_total_bytes:
+        raise InputError(
+            f"'{archive}' unpacks to {unpacked_bytes / GIB:.1f} GiB, more than the "
+            f"{limits.max_total_bytes / GIB:.1f} GiB allowed; leave images out"
+        )
+    if unpacked_bytes > max(RATIO_FLOOR, limits.max_ratio * packed_bytes):
+        raise InputError(
+            f"'{archive}' unpacks to more than {limits.max_ratio} times its size, as no archive of photographs "
+            "does; zip the plain folder again"
+        )
 
 
 def open_archive(file: Path | BinaryIO) -> zipfile.ZipFile:
@@ -153,20 +180,10 @@ def _check_entry(entry: zipfile.ZipInfo, archive: str) -> None:
     raise InputError(f"the entry {shown} of '{archive}' {fault}; zip the plain folder again")
 
 
-def _check_sizes(entries: list[zipfile.ZipInfo], archive: str, limits: ArchiveLimits) -> None:
-    total = sum(entry.file_size for entry in entries)
-    packed = sum(entry.compress_size for entry in entries)
-    if total > limits.max_total_bytes:
-        raise InputError(
-            f"'{archive}' unpacks to {total / GIB:.1f} GiB, more than the {limits.max_total_bytes / GIB:.1f} GiB "
-            "allowed; leave images out"
-        )
-    for unpacked_bytes, packed_bytes in [(total, packed), *((e.file_size, e.compress_size) for e in entries)]:
-        if unpacked_bytes > max(RATIO_FLOOR, limits.max_ratio * packed_bytes):
-            raise InputError(
-                f"'{archive}' unpacks to more than {limits.max_ratio} times its size, as no archive of photographs "
-                "does; zip the plain folder again"
-            )
+def _check_entries(entries: list[zipfile.ZipInfo], archive: str, limits: ArchiveLimits) -> None:
+    check_sizes(sum(e.file_size for e in entries), sum(e.compress_size for e in entries), archive, limits)
+    for entry in entries:
+        check_sizes(entry.file_size, entry.compress_size, archive, limits)
     for first, second in pairwise(sorted(entries, key=lambda entry: entry.header_offset)):
         if first.header_offset + LOCAL_HEADER_BYTES + first.compress_size > second.header_offset:
             raise InputError(f"'{archive}' has entries that overlap; zip the plain folder again")

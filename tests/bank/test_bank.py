@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import zipfile
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from sqlalchemy import select, update
 
+from t2v_core.bank import bank as bank_module
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import TrialEntry
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.task.record import InputSpec
+from tests.selection.metas import make_bank
+
+TRIAL = TrialEntry("a" * 64, "stripes", "generic", "frozen", "", 2, 8, 0, 40.0, 80, 1.0)
 
 
 def test_a_built_bank_is_whole(bank, worlds):
@@ -127,6 +134,56 @@ def test_writers_wait_for_each_other(bank_path):
     assert Bank(bank_path).version() == before + 40
 
 
+def at_once(count: int, act) -> None:
+    """Call ``act(number)`` in threads that start together."""
+    start = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        start.wait()
+        act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(run, range(count)))
+
+
+def test_a_new_bank_can_be_opened_by_several_at_once(tmp_path):
+    for attempt in range(5):
+        at_once(4, lambda _, place=tmp_path / str(attempt): Bank(place))
+        assert Bank(tmp_path / str(attempt)).version() == 0
+
+
+def test_several_may_keep_the_same_derived_array(tmp_path):
+    bank = Bank(tmp_path / "bank")
+    for attempt in range(20):
+        at_once(4, lambda _, key=str(attempt): bank.keep_derived(key, np.arange(3)))
+        np.testing.assert_array_equal(bank.derived(str(attempt)), np.arange(3))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_copy_of_the_demo_never_replaces_what_another_has_opened(tmp_path, monkeypatch, links):
+    demo, place, copy = make_bank(tmp_path / "demo"), tmp_path / "bank", shutil.copytree
+    demo.weights.mkdir()
+    (demo.weights / "file").write_bytes(b"weights")
+    demo.close()
+
+    def overtaken(*args, **options):
+        (other := Bank(place)).record_fact("opened", "by another")
+        other.close()
+        return copy(*args, **options)
+
+    def no_links(*_):
+        raise PermissionError("no links on this file system")
+
+    monkeypatch.setattr(bank_module, "DEMO", demo.files)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    assert len(Bank(tmp_path / "alone", demo=True).tasks()) == len(demo.tasks())
+    monkeypatch.setattr(shutil, "copytree", overtaken)
+    assert Bank(place, demo=True).facts() == {"opened": "by another"}
+    assert [f.name for f in place.rglob(".*")] == []
+    assert (place / "weights" / "file").read_bytes() == b"weights"
+
+
 def test_export_and_import_carry_everything(bank, tmp_path):
     export_bank(bank, tmp_path / "out.zip")
     other = Bank(tmp_path / "other")
@@ -143,8 +200,18 @@ def test_export_and_import_carry_everything(bank, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["experts"][0].update(weights_file="../../evil.safetensors"), "not a plain"),
-        (lambda m: m["experts"][0].update(weights_sha256="0" * 64), "checksum"),
+        (lambda m: m["experts"][0].update(weights_file="../../evil.safetensors"), "not one named by"),
+        (lambda m: m["experts"][0].update(weights_sha256="0" * 64), "not one named by"),
+        (lambda m: m["experts"][0].update(weights_file=m["experts"][1]["weights_file"]), "not one named by"),
+        (lambda m: m["experts"][0].update(weights_sha256=m["experts"][0]["weights_sha256"][:-1] + "x"), "checksum"),
+        (lambda m: m["experts"][0].update(task_id="nobody"), "'nobody', which is none of the tasks"),
+        (lambda m: m["embeddings"][0].update(task_id="nobody"), "'nobody', which is none of the tasks"),
+        (lambda m: m["errors"][-1].update(task_id="nobody"), "'nobody', which is none of the tasks"),
+        (lambda m: m["errors"][-1].update(expert_id="nobody"), "'nobody', which is none of the experts"),
+        (lambda m: m["trials"].append(asdict(replace(TRIAL, task_id="nobody"))), "'nobody', which is none of"),
+        (lambda m: m["errors"][-1].update(error=float("nan")), "no percentage"),
+        (lambda m: m["tasks"][-1].update(image_set="other"), "no exported bank"),
+        (lambda m: m["tasks"][-1].update(name=["a", "list"]), "the bank cannot take"),
         (lambda m: m.update(format=99), "newer version"),
         (lambda m: m.pop("tasks"), "no exported bank"),
         (lambda m: m["tasks"][0].update(surprise=1), "no exported bank"),
@@ -164,7 +231,8 @@ def test_a_hostile_import_changes_nothing(bank, tmp_path, change, message):
     with pytest.raises(InputError, match=message):
         import_bank(other, tmp_path / "bad.zip")
     assert other.counts() == {"tasks": 0, "embeddings": 0, "experts": 0, "errors": 0}
-    assert not other.weights.exists()
+    assert other.version() == 0
+    assert message == "the bank cannot take" or not other.weights.exists()
 
 
 def test_an_image_zip_is_no_bank(tmp_path, shapes_folder):
@@ -225,6 +293,29 @@ def test_a_place_that_cannot_hold_a_bank_is_named(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(InputError, match="cannot open a bank"):
         Bank(tmp_path / "file")
+
+
+def test_a_task_without_embeddings_is_copied_too(tmp_path):
+    bank = make_bank(tmp_path / "bank")
+    with bank.engine.begin() as connection:
+        connection.execute(schema.embedding.delete().where(schema.embedding.c.task_id == "b-dogs"))
+    copied = copy_tasks(bank, other := Bank(tmp_path / "other"), ["b-dogs"])
+    assert [t.id for t in copied] == [t.id for t in other.tasks()] == ["b-dogs"]
+
+
+def test_what_is_one_change_is_written_whole_or_not(tmp_path):
+    bank = make_bank(tmp_path / "bank")
+    before, doomed = (bank.version(), bank.counts()), RuntimeError("the disk is on fire")
+    with pytest.raises(RuntimeError), bank.one_change():
+        bank.save_errors([replace(bank.error_entries()[0], error=1.0)])
+        bank.delete_task("b-dogs")
+        raise doomed
+    assert (bank.version(), bank.counts()) == before
+    with bank.one_change():
+        bank.delete_task("b-dogs")
+        bank.delete_task("b-mixed")
+    assert bank.version() == before[0] + 1
+    bank.save_errors([])
 
 
 def test_a_database_url_works_too(tmp_path, monkeypatch, bank):

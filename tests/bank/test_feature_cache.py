@@ -23,6 +23,23 @@ def test_features_come_back_in_half_precision(tmp_path):
     np.testing.assert_allclose(cache.get(A), FEATURES, rtol=1e-3, atol=1e-6)
 
 
+def test_features_too_large_for_half_precision_come_back_as_they_were(tmp_path):
+    cache = FeatureCache(tmp_path)
+    cache.put(A, FEATURES * 1e5)
+    np.testing.assert_array_equal(cache.get(A), FEATURES * np.float32(1e5))
+
+
+def test_making_room_leaves_what_others_are_writing(tmp_path):
+    unfinished = tmp_path / f".{B}.1"
+    unfinished.write_bytes(bytes(5000))
+    os.utime(unfinished, (1e9, 1e9))
+    cache = FeatureCache(tmp_path, limit=2500)
+    cache.put(A, FEATURES)
+    cache.put(C, FEATURES)
+    assert unfinished.exists()
+    assert cache.has(A)
+
+
 def test_those_not_used_for_longest_make_room(tmp_path):
     cache = FeatureCache(tmp_path, limit=2500)  # two arrays of 1,000 bytes and their headers
     cache.put(A, FEATURES)

@@ -154,6 +154,13 @@ def test_an_embedding_with_other_settings_takes_the_place_of_the_former(small_ba
     assert small_bank.counts()["embeddings"] == others + 1  # those by other methods stay
 
 
+@pytest.mark.parametrize("size", range(1, 20))
+def test_chunks_of_any_size_are_read_as_they_were(size):
+    vector = np.random.default_rng(size).random(size).astype(np.float32)
+    stored = Embedding(vector, TASK2VEC, "p", "w", {}, 50, np.stack([vector, vector]), np.full(2, 0.5))
+    np.testing.assert_array_equal(embedding_from_row(embedding_row("x", stored)).chunk_means, stored.chunk_means)
+
+
 def test_chunks_are_kept_compressed_and_read_from_older_banks():
     rng = np.random.default_rng(0)
     vector = rng.random(500).astype(np.float32)

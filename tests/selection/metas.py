@@ -20,7 +20,7 @@ from t2v_core.task.record import InputSpec
 
 def probe_info(dimension: int) -> ProbeInfo:
     """A probe of one layer."""
-    return ProbeInfo("p", "p", "w", (("a", dimension),), (2.0,), InputSpec(8, 8, (0, 0, 0), (1, 1, 1)), 2, "")
+    return ProbeInfo("p", "p", "w", (("a", dimension),), (2.0,), InputSpec(8, 8, (0, 0, 0), (1, 1, 1)), 3, "")
 
 
 def make_meta(errors, **changes) -> MetaTask:

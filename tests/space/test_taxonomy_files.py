@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +120,14 @@ def test_bounds_of_size(monkeypatch):
     monkeypatch.setattr(taxonomy_files, "MAX_CHARACTERS", 10)
     with pytest.raises(InputError, match="larger than"):
         read_taxonomy(b"task,level\nwolf,animals\n")
+
+
+@pytest.mark.parametrize("text", ["(" + "[" * 60_000, "(" + "[a" * 60_000, "(" + " " * 2_000 + "["])
+def test_hostile_text_is_refused_at_once(text):
+    start = time.process_time()
+    with pytest.raises(InputError, match="goes wrong"):
+        read_taxonomy(text.encode())
+    assert time.process_time() - start < 1
 
 
 def test_text_that_is_not_utf8():
