@@ -207,7 +207,7 @@ def test_what_cannot_be_measured_says_why(open_page, bank_path, bank, shapes_fol
     arguments = {"path": str(shapes_folder), "name": "counts", "seed": 0}
     with bank.engine.begin() as connection:
         connection.execute(schema.job.update().values(arguments=arguments))
-    store.finish(job_id, DONE, result={"task": {"id": "counts"}})
+    store.finish(store.get(job_id), DONE, result={"task": {"id": "counts"}})
     found = {place.key: place for place in places(bank, store)}
     assert found[CODE].missing == 4
     assert found[CODE].arguments == {"tasks": None}

@@ -129,7 +129,7 @@ def test_a_finished_job_is_shown_whole_and_can_be_kept(open_page, bank_path, sha
 def test_a_failed_job_says_why_and_offers_another_try(open_page, bank_path):
     store = JobStore(Bank(bank_path))
     job_id = _row(store)
-    store.finish(job_id, FAILED, "the zip holds no images")
+    store.finish(store.get(job_id), FAILED, "the zip holds no images")
     app = open_page("pages/2_Get_an_expert.py", bank_path, job=job_id)
     assert "The zip holds no images." in app.error[0].value
     assert "Try again" in [b.label for b in app.button]

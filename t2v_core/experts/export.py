@@ -58,7 +58,9 @@ def export_expert(
         archive.writestr("config.json", json.dumps(config | facts, indent=2, ensure_ascii=False) + "\n")
         for name, source in modules.items():
             archive.writestr(name, source)
-        archive.writestr("requirements.txt", "\n".join(["torch", "safetensors", "pillow", "numpy", *needed]) + "\n")
+        archive.writestr(
+            "requirements.txt", "\n".join(["torch", "safetensors", "pillow>=11.0", "numpy", *needed]) + "\n"
+        )
         facts = facts | {"parameters": sum(v.size for v in load(weights).values())}
         archive.writestr("README.md", model_card(expert, fitted, classes, facts))
         if fitted is None:

@@ -1,8 +1,13 @@
-"""The scripts that travel with an expert, as text; they need nothing of this program."""
+"""The scripts that travel with an expert, as text; they need nothing of this program.
+
+Their way from a file to pixels is that of ``task.images``, to the last bit: an expert that was measured on one way of
+seeing an image must not be handed over with another.
+"""
 
 COMMON = '''
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +19,62 @@ from network import features_network
 
 HERE = Path(__file__).resolve().parent
 CONFIG = json.loads((HERE / "config.json").read_text(encoding="utf-8"))
+MAX_ASPECT = 64
 
 
 def load_image(path: str) -> torch.Tensor:
     """An image as the expert wants it: shorter side resized, centre cropped, normalised. [3, H, W]"""
     t = CONFIG["transform"]
-    image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    w, h = image.size
-    scale = t["resize"] / min(w, h)
-    size = (t["resize"], int(t["resize"] * h / w)) if w <= h else (int(t["resize"] * w / h), t["resize"])
-    if scale != 1:
-        image = image.resize(size, Image.Resampling[t["interpolation"].upper()])
-    left, top = (image.width - t["crop"]) // 2, (image.height - t["crop"]) // 2
-    pixels = np.asarray(image.crop((left, top, left + t["crop"], top + t["crop"])), dtype=np.float32) / 255
+    image = to_rgb(open_upright(path, t["resize"]))
+    shorter = min(image.size)
+    if max(image.size) > MAX_ASPECT * shorter:
+        image = centre(image, *(min(side, MAX_ASPECT * shorter) for side in image.size))
+    size = [t["resize"] if side == shorter else int(t["resize"] * side / shorter) for side in image.size]
+    image = centre(image.resize(size, Image.Resampling[t["interpolation"].upper()]), t["crop"], t["crop"])
+    pixels = np.asarray(image, dtype=np.float32) / 255
     return torch.from_numpy((pixels - np.float32(t["mean"])) / np.float32(t["std"])).permute(2, 0, 1)
+
+
+def open_upright(path: str, side: int) -> Image.Image:
+    """An image as its EXIF block turns it; a JPEG decoded at no more than it takes for a shorter side of ``side``."""
+    image = Image.open(path)
+    image.draft(image.mode, (2 * side, 2 * side))
+    image.load()
+    with suppress(Exception):  # a damaged EXIF block leaves the pixels as they are
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode in RGB: over white where it is transparent, more than 8 bits scaled down to 8."""
+    if image.mode.startswith("I"):
+        return from_grey(np.asarray(image), 65535)
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image))
+        return from_grey(values, next((top for top in (1, 255, 65535) if values.max() <= top), values.max()))
+    if image.mode == "La":  # Pillow converts premultiplied grey in two steps only
+        image = image.convert("LA")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(layer, mask=layer.getchannel("A"))
+    return white
+
+
+def from_grey(values: np.ndarray, top: float) -> Image.Image:
+    """Grey values in ``0..top``, ``[H, W]``, as RGB."""
+    scaled = np.clip(values, 0, top).astype(np.float32) * np.float32(255 / top)
+    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+
+
+def centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The central part of an image, or the image amid black, rounded as torchvision rounds."""
+    left, top = (
+        round((there - wanted) / 2) if there >= wanted else -((wanted - there) // 2)
+        for there, wanted in zip(image.size, (width, height))
+    )
+    return image.crop((left, top, left + width, top + height))
 
 
 class Expert(torch.nn.Module):
@@ -131,7 +178,9 @@ from attention import make_attention_explicit
 def features_network() -> nn.Module:
     """The network without its classifier."""
     network = torchvision.models.get_model("{model}")
-    classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
+    modules = [(name, m) for name, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    # A network without a linear layer (SqueezeNet) classifies by its last convolution.
+    classifier, _ = ([found for found in modules if isinstance(found[1], nn.Linear)] or modules)[-1]
     parent, _, last = classifier.rpartition(".")
     setattr(network.get_submodule(parent), last, nn.Identity())
     make_attention_explicit(network)  # as it was when the weights were kept

@@ -1,4 +1,8 @@
-"""Jobs as rows of the bank, so that they outlive the page, the tab and the server that started them."""
+"""Jobs as rows of the bank, so that they outlive the page, the tab and the server that started them.
+
+Every start of a worker has its own time, ``Job.started``. A worker that was silent for long, its machine asleep,
+knows by it whether it is still the one: it then goes on, and otherwise writes nothing more.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, case, delete, func, insert, select, update
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.schema import job as table
@@ -22,9 +26,10 @@ from t2v_core.errors import InputError
 QUEUED, RUNNING, CANCELLING = "queued", "running", "cancelling"
 DONE, FAILED, CANCELLED, INTERRUPTED = "done", "failed", "cancelled", "interrupted"
 ACTIVE = (QUEUED, RUNNING, CANCELLING)
+STOPPED = "stopped on request"
 
 STALE_SECONDS = 30.0
-"""A worker beats every few seconds; one silent for this long has died."""
+"""A worker beats every few seconds; one silent for this long is taken for dead."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Job:
         done, total: progress within the stage.
         message: speed and time left, or the error as one sentence.
         result: what came out, as JSON.
-        created, started, beat, ended: seconds since the epoch.
+        created, beat, ended: seconds since the epoch.
+        started: when its worker was last started, likewise; it tells that worker from any before it.
     """
 
     id: str
@@ -98,11 +104,12 @@ class JobStore:
             "total": 0,
             "message": "",
             "created": now,
+            "started": now,
             "beat": now,
         }
         with self.bank.engine.begin() as connection:
             connection.execute(insert(table).values(**row))
-        self._start(job_id)
+        self._start(job_id, now)
         return self.get(job_id)
 
     @staticmethod
@@ -131,13 +138,17 @@ class JobStore:
 
     def cancel(self, job_id: str) -> None:
         """Ask a job to stop; its worker does so at the next step."""
-        self._write(job_id, {"state": CANCELLING, "message": "stopping"}, only_in=(QUEUED, RUNNING))
+        self._write(table.c.id == job_id, {"state": CANCELLING, "message": "stopping"}, only_in=(QUEUED, RUNNING))
 
     def resume(self, job_id: str) -> None:
-        """Start a job again that was cut off, cancelled or failed; finished stages are not repeated."""
-        fresh = {"state": QUEUED, "stage": "waiting for a free worker", "message": "", "beat": time.time()}
-        if self._write(job_id, fresh, only_in=(INTERRUPTED, CANCELLED, FAILED)):
-            self._start(job_id)
+        """Start a job again that was cut off, cancelled or failed; finished stages are not repeated.
+
+        A worker that it had before, should it still live, stops at its next report.
+        """
+        now = time.time()
+        fresh = {"state": QUEUED, "stage": "waiting for a free worker", "message": "", "started": now, "beat": now}
+        if self._write(table.c.id == job_id, fresh, only_in=(INTERRUPTED, CANCELLED, FAILED)):
+            self._start(job_id, now)
 
     def remove(self, job_id: str) -> None:
         """Forget a job that is not active, with its files.
@@ -151,83 +162,91 @@ class JobStore:
             connection.execute(delete(table).where(table.c.id == job_id))
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
 
-    # ---- called by the worker -------------------------------------------------------------------
+    # ---- called by the worker, for the job as it was when the worker started ---------------------
 
-    def take_turn(self, job_id: str, limit: int) -> bool:
+    def take_turn(self, job: Job, limit: int) -> bool:
         """Become running if fewer than ``limit`` jobs run and no older one waits.
 
         The check and the change are one statement, so two workers never take the same place.
         """
         self._bury_the_dead()
         other = table.alias()
-        running = (
-            select(other.c.id).where(other.c.state.in_((RUNNING, CANCELLING)), other.c.started.is_not(None)).subquery()
-        )
-        mine = select(table.c.created).where(table.c.id == job_id).scalar_subquery()
-        earlier = select(other.c.id).where(other.c.state == QUEUED, other.c.created < mine).exists()
+        running = select(other.c.id).where(other.c.state.in_((RUNNING, CANCELLING))).subquery()
+        earlier = select(other.c.id).where(other.c.state == QUEUED, other.c.created < job.created).exists()
         count = select(func.count()).select_from(running).scalar_subquery()
         statement = (
             update(table)
-            .where(table.c.id == job_id, table.c.state == QUEUED, count < limit, ~earlier)
-            .values(state=RUNNING, started=time.time(), beat=time.time())
+            .where(_own(job), table.c.state == QUEUED, count < limit, ~earlier)
+            .values(state=RUNNING, beat=time.time())
         )
         with self.bank.engine.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
-    def state(self, job_id: str) -> str:
-        """The state as it stands."""
+    def state(self, job: Job) -> str | None:
+        """The state as it stands; None where the job was started again or removed, so that this worker has none."""
         with self.bank.engine.connect() as connection:
-            return str(connection.execute(select(table.c.state).where(table.c.id == job_id)).scalar_one())
+            return connection.execute(select(table.c.state).where(_own(job))).scalar()
 
-    def beat(self, job_id: str) -> None:
+    def beat(self, job: Job) -> None:
         """Show that the worker lives."""
-        self._write(job_id, {"beat": time.time()})
+        self._write(_own(job), {"beat": time.time()})
 
-    def progress(self, job_id: str, stage: str, done: int, total: int, message: str) -> None:
+    def revive(self, job: Job, state: str) -> None:
+        """Be queued or running again after having been taken for dead."""
+        values = {"state": state, "message": "", "beat": time.time(), "ended": None}
+        self._write(_own(job), values, only_in=(INTERRUPTED,))
+
+    def progress(self, job: Job, stage: str, done: int, total: int, message: str) -> None:
         """Record how far the work is."""
         values = {"stage": stage, "done": done, "total": total, "message": message[:1000], "beat": time.time()}
-        self._write(job_id, values, only_in=(RUNNING,))
+        self._write(_own(job), values, only_in=(RUNNING,))
 
-    def finish(self, job_id: str, state: str, message: str = "", result: dict[str, Any] | None = None) -> None:
-        """Record how the work ended."""
-        self._write(
-            job_id, {"state": state, "message": message[:1000], "result": result, "ended": time.time()}, only_in=ACTIVE
-        )
+    def finish(self, job: Job, state: str, message: str = "", result: dict[str, Any] | None = None) -> None:
+        """Record how the work ended; that of a worker taken for dead counts, unless another was started."""
+        values = {"state": state, "message": message[:1000], "result": result, "ended": time.time()}
+        self._write(_own(job), values, only_in=(*ACTIVE, INTERRUPTED))
 
     # ---- inside ---------------------------------------------------------------------------------
 
-    def _write(self, job_id: str, values: dict[str, Any], only_in: Iterable[str] | None = None) -> bool:
-        statement = update(table).where(table.c.id == job_id).values(**values)
+    def _write(self, which: ColumnElement[bool], values: dict[str, Any], only_in: Iterable[str] | None = None) -> bool:
+        statement = update(table).where(which).values(**values)
         if only_in is not None:
             statement = statement.where(table.c.state.in_(tuple(only_in)))
         with self.bank.engine.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
     def _bury_the_dead(self) -> None:
-        """Mark jobs whose worker has fallen silent."""
+        """Mark jobs whose worker has fallen silent: cut off, or stopped where a person had asked for that."""
         silent = (table.c.beat < time.time() - STALE_SECONDS) & table.c.state.in_(ACTIVE)
         with self.bank.engine.connect() as connection:
             found = connection.execute(select(table.c.id).where(silent)).first()
         if found is None:  # the usual case takes no write lock
             return
+        asked = table.c.state == CANCELLING
+        values = {
+            "state": case((asked, CANCELLED), else_=INTERRUPTED),
+            "message": case((asked, STOPPED), else_="cut off: the process or the machine was stopped"),
+            "ended": time.time(),
+        }
         with self.bank.engine.begin() as connection:
-            connection.execute(
-                update(table)
-                .where(silent)
-                .values(state=INTERRUPTED, message="cut off: the process or the machine was stopped", ended=time.time())
-            )
+            connection.execute(update(table).where(silent).values(**values))
 
-    def _start(self, job_id: str) -> None:
+    def _start(self, job_id: str, started: float) -> None:
         folder = self.folder(job_id)
         folder.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"T2V_FILES": str(self.bank.files)}
         with (folder / "log.txt").open("ab") as log:
             # A session of its own: the worker goes on when the server that started it is stopped.
             subprocess.Popen(
-                [sys.executable, "-m", "t2v_core.jobs.worker", self.bank.location, job_id],
+                [sys.executable, "-m", "t2v_core.jobs.worker", self.bank.location, job_id, repr(started)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 env=environment,
             )
+
+
+def _own(job: Job) -> ColumnElement[bool]:
+    """The row of a job, as long as the worker that started then is still its worker."""
+    return (table.c.id == job.id) & (table.c.started == job.started)

@@ -1,4 +1,4 @@
-"""The process behind one job: ``python -m t2v_core.jobs.worker BANK JOB``."""
+"""The process behind one job: ``python -m t2v_core.jobs.worker BANK JOB STARTED``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
+
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import Cancelled, InputError
-from t2v_core.jobs.store import CANCELLED, CANCELLING, DONE, FAILED, Job, JobStore
+from t2v_core.jobs.store import (
+    CANCELLED,
+    CANCELLING,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    QUEUED,
+    RUNNING,
+    STOPPED,
+    Job,
+    JobStore,
+)
 
 BEAT_SECONDS = 3.0
 REPORT_SECONDS = 0.25
@@ -27,29 +41,36 @@ def concurrent_jobs() -> int:
     return max(1, int(os.environ.get("T2V_JOBS", "1")))
 
 
-def main(location: str, job_id: str) -> None:
-    """Wait for a turn, run the job, record how it ended."""
+def main(location: str, job_id: str, started: str) -> None:
+    """Wait for a turn, run the job, record how it ended.
+
+    Args:
+        location: of the bank.
+        job_id: the job.
+        started: its ``started`` when this worker was; nothing is done where another worker has been started since.
+    """
     store = JobStore(Bank(location))
+    job = store.get(job_id)
+    if job.started != float(started):
+        return
     stop = threading.Event()
-    threading.Thread(target=_beat, args=(store, job_id, stop), daemon=True).start()
+    threading.Thread(target=_beat, args=(store, job, stop), daemon=True).start()
     try:
-        while not store.take_turn(job_id, concurrent_jobs()):
-            if store.state(job_id) == CANCELLING:
-                raise Cancelled
+        while not store.take_turn(job, concurrent_jobs()):
+            _go_on(store, job, QUEUED)
             time.sleep(POLL_SECONDS)
-        job = store.get(job_id)
-        result = _run(job, store, _reporter(store, job_id))
-        store.finish(job_id, DONE, "", result)
+        result = _run(job, store, _reporter(store, job))
+        store.finish(job, DONE, "", result)
     except Cancelled:
-        store.finish(job_id, CANCELLED, "stopped on request")
+        store.finish(job, CANCELLED, STOPPED)
     except InputError as error:
-        store.finish(job_id, FAILED, str(error))
+        store.finish(job, FAILED, str(error))
     except MemoryError:
-        store.finish(job_id, FAILED, "the machine ran out of memory; give fewer images or a smaller probe")
+        store.finish(job, FAILED, "the machine ran out of memory; give fewer images or a smaller probe")
     except Exception as error:
         logging.getLogger(__name__).exception("job %s failed", job_id)
         store.finish(
-            job_id, FAILED, f"an unexpected error stopped the work ({type(error).__name__}); its log has the details"
+            job, FAILED, f"an unexpected error stopped the work ({type(error).__name__}); its log has the details"
         )
     finally:
         stop.set()
@@ -91,7 +112,20 @@ def _run(job: Job, store: JobStore, report: Report) -> dict[str, Any]:
     raise InputError(f"this version knows no job of kind {job.kind!r}")
 
 
-def _reporter(store: JobStore, job_id: str) -> Report:
+def _go_on(store: JobStore, job: Job, phase: str) -> None:
+    """Stop where a person asked for it or another worker was started; be in ``phase`` again if taken for dead.
+
+    Raises:
+        Cancelled: to stop. What a worker that was replaced then writes has no effect.
+    """
+    state = store.state(job)
+    if state in (None, CANCELLING, CANCELLED):
+        raise Cancelled
+    if state == INTERRUPTED:
+        store.revive(job, phase)
+
+
+def _reporter(store: JobStore, job: Job) -> Report:
     last_time, last_stage = 0.0, ""
 
     def report(stage: str, done: int, total: int, message: str) -> None:
@@ -100,16 +134,17 @@ def _reporter(store: JobStore, job_id: str) -> Report:
         if stage == last_stage and done < total and now - last_time < REPORT_SECONDS:
             return
         last_time, last_stage = now, stage
-        if store.state(job_id) == CANCELLING:
-            raise Cancelled
-        store.progress(job_id, stage, done, total, message)
+        _go_on(store, job, RUNNING)
+        store.progress(job, stage, done, total, message)
 
     return report
 
 
-def _beat(store: JobStore, job_id: str, stop: threading.Event) -> None:
+def _beat(store: JobStore, job: Job, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
-        store.beat(job_id)
+        # A database that is busy for once is asked again: a job outlives many missed beats.
+        with suppress(OperationalError):
+            store.beat(job)
 
 
 if __name__ == "__main__":

@@ -132,11 +132,6 @@ class Bench:
         """Mean cost of one image's forward pass, over all that were made."""
         return self._forward.seconds / max(self._passed, 1)
 
-    @property
-    def target_images(self) -> int:
-        """Images of all targets, each counted as often as it is in one."""
-        return sum(len(self.tasks[t].decoded) for t in self.targets)
-
     def probe_features(self, task: str) -> Features:
         """The probe's features ``[N, d]`` of a task's images."""
         item = self.tasks[task]

@@ -1,4 +1,4 @@
-"""What a selector is, and the rules every selector is compared with: chance, generic, static, the oracle."""
+"""What a selector is, and the rules every selector is compared with: chance, generic and static."""
 
 from __future__ import annotations
 
@@ -104,19 +104,6 @@ class Static(Selector):
 
     def scores(self, meta: MetaTask) -> FloatArray:
         return static_scores(meta.candidate_errors)
-
-
-class Oracle(Selector):
-    """The best candidate, found by fitting a head on every one of them."""
-
-    name = "oracle"
-    title = "the best expert there is, found by trying all of them"
-
-    def scores(self, meta: MetaTask) -> FloatArray:
-        return meta.errors
-
-    def heads(self, meta: MetaTask) -> int:
-        return len(meta.experts)
 
 
 @dataclass(frozen=True)

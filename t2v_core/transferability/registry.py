@@ -68,20 +68,3 @@ SCORES: dict[str, Score] = {
         Score("knn", "kNN", knn, True, Needs.EXPERT_FEATURES, True, 2, 2),
     )
 }
-
-
-def remaining(classes: int, smallest: int, classifier: bool = True) -> list[Score]:
-    """The scores that can serve a target.
-
-    Args:
-        classes: of the target.
-        smallest: images in its smallest class.
-        classifier: whether the experts kept theirs.
-    """
-    return [
-        score
-        for score in SCORES.values()
-        if classes >= score.classes
-        and smallest >= score.per_class
-        and (classifier or score.needs is not Needs.EXPERT_PROBABILITIES)
-    ]

@@ -1,27 +1,31 @@
-"""What is handed over runs by itself, whatever the architecture."""
+"""What is handed over runs by itself, whatever the architecture, and sees images as the program does."""
 
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import asdict
 
 import numpy as np
 import pytest
-import timm
 import torch
-import torchvision
 from PIL import Image
 from scipy.special import softmax
 
 from t2v_core.bank.records import ExpertRecord
 from t2v_core.experts.compare import Fitted
 from t2v_core.experts.export import export_expert
+from t2v_core.experts.scripts import CLASSIFY
 from t2v_core.experts.weights import keep_weights, load_expert
 from t2v_core.probe.heads import Head
 from t2v_core.probe.probe import make_probe, normalise
+from t2v_core.probe.registry import blank_network
+from t2v_core.task.images import open_image, prepare
 from t2v_core.task.record import InputSpec
+from tests.task.pictures import encode
 
 CPU = torch.device("cpu")
 SPEC = InputSpec(resize=40, crop=32, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), interpolation="bicubic")
@@ -39,14 +43,10 @@ FACTS = {
 
 def network_of(architecture: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    if architecture.startswith("timm/"):
-        return timm.create_model(architecture.removeprefix("timm/"), pretrained=False, num_classes=0)
-    network = torchvision.models.get_model(architecture)
-    network.classifier[-1] = torch.nn.Identity()
-    return network
+    return blank_network(architecture).detach()[0]
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v3_small", "timm/resnet10t"])
+@pytest.mark.parametrize("architecture", ["mobilenet_v3_small", "squeezenet1_1", "timm/resnet10t"])
 @pytest.mark.parametrize("with_head", [True, False])
 def test_another_architecture_runs_in_a_fresh_process(architecture, with_head, tmp_path):
     probe = make_probe(architecture, "birds", network_of(architecture), None, SPEC, "", CPU)
@@ -75,3 +75,49 @@ def test_another_architecture_runs_in_a_fresh_process(architecture, with_head, t
         assert expected > 0.3
     else:
         np.testing.assert_allclose(np.array(shown[1:], float), z, atol=2e-3 + 1e-3 * np.abs(z).max())
+
+
+# ---- pixels
+
+
+def noise(mode: str, width: int = 50, height: int = 40) -> Image.Image:
+    return Image.frombytes(mode, (width, height), np.random.default_rng(0).bytes(width * height * len(mode)))
+
+
+def awkward_images() -> dict[str, bytes]:
+    """One image file of every sort that can be read in more than one way."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    deep = np.random.default_rng(0).integers(0, 65536, (40, 50), dtype=np.uint16)
+    palette = noise("RGB").quantize(8)
+    return {
+        "rgba.png": encode(noise("RGBA")),
+        "grey_and_alpha.png": encode(noise("LA")),
+        "palette.png": encode(palette, transparency=3),
+        "deep.png": encode(Image.fromarray(deep)),
+        "floats.tiff": encode(Image.fromarray((deep / 65535).astype(np.float32)), "TIFF"),
+        "cmyk.jpg": encode(noise("CMYK"), "JPEG"),
+        "turned.jpg": encode(noise("RGB"), "JPEG", exif=turned),
+        "large.jpg": encode(noise("RGB", 700, 500), "JPEG"),
+        "odd.png": encode(noise("RGB", 35, 32)),
+        "upright.png": encode(noise("RGB", 32, 35)),
+        "line.png": encode(noise("RGB", 300, 2)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop", "interpolation"), [(32, 32, "bilinear"), (40, 33, "bicubic"), (31, 36, "bilinear")]
+)
+def test_the_script_sees_the_pixels_that_were_measured(resize, crop, interpolation, tmp_path):
+    spec = InputSpec(resize, crop, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), interpolation)
+    files = awkward_images()
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "config.json").write_text(json.dumps({"transform": asdict(spec)}))
+    (tmp_path / "network.py").write_text("features_network = None\n")
+    (tmp_path / "classify.py").write_text(CLASSIFY)
+    call = "import sys, classify, numpy; numpy.save('seen', [classify.load_image(p).numpy() for p in sys.argv[1:]])"
+    subprocess.run([sys.executable, "-c", call, *files], cwd=tmp_path, check=True)
+    for (name, data), seen in zip(files.items(), np.load(tmp_path / "seen.npy"), strict=True):
+        expected = normalise(prepare(open_image(data, spec.resize), spec)[None], spec, CPU)[0].numpy()
+        np.testing.assert_array_equal(seen, expected, err_msg=name)

@@ -8,12 +8,13 @@ import pandas as pd
 from t2v_core.figures.regret import alpha_curve, regret_intervals
 from t2v_core.selection.audit import audit as judge
 from t2v_core.selection.audit import audit_table
-from t2v_core.selection.selectors import Oracle
+from t2v_core.selection.selectors import Given
 from tests.selection.metas import make_meta
 
 
 def test_the_first_rule_is_on_top_with_its_interval_and_its_difference_to_static():
-    found = judge(make_meta([[10, 20, 30], [40, 20, 25], [50, 40, 10]]), [Oracle()])
+    meta = make_meta([[10, 20, 30], [40, 20, 25], [50, 40, 10]])
+    found = judge(meta, [Given("oracle", "", meta.errors)])
     rows = audit_table({"all": found})
     loss, gain = regret_intervals(rows).data
     assert list(loss.y) == ["oracle", "static", "chance"]

@@ -1,22 +1,25 @@
-"""Jobs with real worker processes: results, errors, cancelling, sudden death, resuming, taking turns."""
+"""Jobs with real worker processes: results, errors, cancelling, sudden death, sleep, resuming, taking turns."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from t2v_core.bank.schema import job as table
 from t2v_core.cli import main
 from t2v_core.errors import Cancelled
 from t2v_core.jobs import store as store_module
-from t2v_core.jobs.store import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, JobStore
+from t2v_core.jobs import worker
+from t2v_core.jobs.store import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, Job, JobStore
 
 
 def wait_for(store: JobStore, job_id: str, done=lambda job: not job.active, seconds: float = 120):
@@ -34,6 +37,15 @@ def worker_of(job_id: str) -> psutil.Process | None:
         if job_id in (process.info["cmdline"] or []):
             return process
     return None
+
+
+def started_worker_of(job_id: str, seconds: float = 30) -> psutil.Process:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if process := worker_of(job_id):
+            return process
+        time.sleep(0.05)
+    raise AssertionError("no worker was started")
 
 
 @pytest.fixture
@@ -75,7 +87,7 @@ def test_a_job_can_be_cancelled_and_resumed(store, shapes_folder, monkeypatch):
     assert store.get(job.id).state == QUEUED  # one at a time
     store.cancel(job.id)
     assert wait_for(store, job.id).state == CANCELLED
-    store.finish(blocker, DONE)
+    store.finish(store.get(blocker), DONE)
     store.resume(job.id)
     assert wait_for(store, job.id).state == DONE
 
@@ -85,43 +97,136 @@ def test_a_killed_worker_is_noticed_and_its_job_resumed(store, shapes_folder, mo
     monkeypatch.setattr("t2v_core.jobs.worker.BEAT_SECONDS", 0.2)
     blocker = _pretend_running(store)
     job = store.submit("recommend", "shapes", {"path": str(shapes_folder)})
-    limit = time.monotonic() + 30
-    while worker_of(job.id) is None and time.monotonic() < limit:
-        time.sleep(0.05)
-    os.kill(worker_of(job.id).pid, signal.SIGKILL)
+    os.kill(started_worker_of(job.id).pid, signal.SIGKILL)
     found = wait_for(store, job.id, lambda j: j.state == INTERRUPTED, 60)
     assert "cut off" in found.message
     monkeypatch.setattr(store_module, "STALE_SECONDS", 30.0)
-    store.finish(blocker, DONE)
+    store.finish(store.get(blocker), DONE)
     store.resume(job.id)
     assert wait_for(store, job.id).state == DONE
 
 
 def test_turns_are_taken_in_order_and_never_shared(store):
-    ids = [_row(store, created=float(n)) for n in range(3)]
-    assert not store.take_turn(ids[1], limit=2)  # an older one waits
-    assert store.take_turn(ids[0], limit=2)
-    assert store.take_turn(ids[1], limit=2)
-    assert not store.take_turn(ids[2], limit=2)
-    store.finish(ids[0], DONE)
-    assert store.take_turn(ids[2], limit=2)
+    first, second, third = (store.get(_row(store, created=float(n))) for n in range(3))
+    assert not store.take_turn(second, limit=2)  # an older one waits
+    assert store.take_turn(first, limit=2)
+    assert store.take_turn(second, limit=2)
+    assert not store.take_turn(third, limit=2)
+    store.finish(first, DONE)
+    assert store.take_turn(third, limit=2)
 
 
 def test_progress_and_results_do_not_touch_a_finished_job(store):
-    job_id = _row(store)
-    assert store.take_turn(job_id, 1)
-    store.progress(job_id, "reading", 3, 10, "fast")
-    assert (store.get(job_id).stage, store.get(job_id).done) == ("reading", 3)
-    store.finish(job_id, DONE, result={"a": 1})
-    store.progress(job_id, "late", 9, 10, "")
-    store.finish(job_id, FAILED, "late")
-    job = store.get(job_id)
-    assert (job.state, job.stage, job.result) == (DONE, "reading", {"a": 1})
+    job = store.get(_row(store))
+    assert store.take_turn(job, 1)
+    store.progress(job, "reading", 3, 10, "fast")
+    assert (store.get(job.id).stage, store.get(job.id).done) == ("reading", 3)
+    store.finish(job, DONE, result={"a": 1})
+    store.progress(job, "late", 9, 10, "")
+    store.finish(job, FAILED, "late")
+    found = store.get(job.id)
+    assert (found.state, found.stage, found.result) == (DONE, "reading", {"a": 1})
+
+
+# ---- workers that were taken for dead ----------------------------------------------------------------
+
+
+def test_a_worker_that_slept_takes_its_place_again(store, shapes_folder, monkeypatch):
+    monkeypatch.setenv("T2V_JOBS", "1")
+    blocker = _pretend_running(store)
+    job = store.submit("recommend", "shapes", {"path": str(shapes_folder)})
+    process = started_worker_of(job.id)
+    process.suspend()
+    _fall_silent(store, job.id)
+    assert store.get(job.id).state == INTERRUPTED
+    process.resume()
+    assert wait_for(store, job.id, lambda j: j.state == QUEUED).ended is None
+    store.finish(store.get(blocker), DONE)
+    assert wait_for(store, job.id).state == DONE
+
+
+def test_work_goes_on_and_counts_after_a_sleep(store):
+    job = _running(store)
+    _fall_silent(store, job.id)
+    assert store.get(job.id).state == INTERRUPTED
+    worker._reporter(store, job)("reading", 3, 10, "fast")
+    found = store.get(job.id)
+    assert (found.state, found.stage, found.message, found.ended) == (RUNNING, "reading", "fast", None)
+    _fall_silent(store, job.id)
+    assert store.get(job.id).state == INTERRUPTED
+    store.finish(job, DONE, result={"a": 1})
+    assert (store.get(job.id).state, store.get(job.id).result) == (DONE, {"a": 1})
+
+
+def test_a_worker_that_was_replaced_stops_and_writes_nothing(store, monkeypatch):
+    old = _running(store)
+    _fall_silent(store, old.id)
+    monkeypatch.setattr(store, "_start", lambda *_: None)
+    store.get(old.id)
+    store.resume(old.id)
+    new = store.get(old.id)
+    assert not store.take_turn(old, 1)
+    assert store.take_turn(new, 1)
+    with pytest.raises(Cancelled):
+        worker._reporter(store, old)("reading", 3, 10, "fast")
+    store.finish(old, CANCELLED)
+    store.beat(old)
+    found = store.get(old.id)
+    assert (found.state, found.stage) == (RUNNING, "waiting for a free worker")
+    store.finish(new, DONE)
+    assert store.get(old.id).state == DONE
+
+
+def test_a_worker_that_starts_after_its_successor_does_nothing(store, monkeypatch):
+    job = store.get(_row(store))
+    monkeypatch.setattr(worker, "_run", lambda *_: {"by": "the old one"})
+    worker.main(store.bank.location, job.id, repr(job.started - 1))
+    assert store.get(job.id).state == QUEUED
+    worker.main(store.bank.location, job.id, repr(job.started))
+    assert store.get(job.id).state == DONE
+
+
+def test_a_worker_that_slept_over_the_wish_to_stop_obeys_it(store):
+    job = _running(store)
+    store.cancel(job.id)
+    _fall_silent(store, job.id)
+    assert store.get(job.id).state == CANCELLED
+    with pytest.raises(Cancelled):
+        worker._reporter(store, job)("reading", 3, 10, "fast")
+    store.remove(job.id)
+    with pytest.raises(Cancelled):
+        worker._reporter(store, job)("reading", 3, 10, "fast")
+
+
+def test_a_database_that_is_busy_once_does_not_end_the_heartbeat(store, monkeypatch):
+    calls, stop = [], threading.Event()
+
+    def beat(job: Job) -> None:
+        calls.append(job)
+        if len(calls) == 1:
+            raise OperationalError("update", {}, Exception("database is locked"))
+        stop.set()
+
+    monkeypatch.setattr(store, "beat", beat)
+    monkeypatch.setattr(worker, "BEAT_SECONDS", 0.01)
+    worker._beat(store, store.get(_row(store)), stop)
+    assert len(calls) == 2
+
+
+def _running(store: JobStore) -> Job:
+    job = store.get(_row(store))
+    assert store.take_turn(job, 1)
+    return job
+
+
+def _fall_silent(store: JobStore, job_id: str) -> None:
+    with store.bank.engine.begin() as connection:
+        connection.execute(update(table).where(table.c.id == job_id).values(beat=time.time() - 60))
 
 
 def _row(store: JobStore, created: float | None = None) -> str:
     """A job without a worker process."""
-    original, store._start = store._start, lambda job_id: None
+    original, store._start = store._start, lambda *_: None
     job_id = store.submit("recommend", "by hand", {}).id
     store._start = original
     if created is not None:
@@ -133,7 +238,7 @@ def _row(store: JobStore, created: float | None = None) -> str:
 def _pretend_running(store: JobStore) -> str:
     job_id = _row(store, created=0.0)
     with store.bank.engine.begin() as connection:
-        values = {"state": RUNNING, "started": time.time(), "beat": time.time() + 300}
+        values = {"state": RUNNING, "beat": time.time() + 300}
         connection.execute(update(table).where(table.c.id == job_id).values(**values))
     return job_id
 

@@ -10,7 +10,7 @@ import pytest
 from t2v_core.errors import InputError
 from t2v_core.transferability.arrays import WITHOUT_CLASSES
 from t2v_core.transferability.emd import class_means
-from t2v_core.transferability.registry import SCORES, Needs, remaining
+from t2v_core.transferability.registry import SCORES, Needs
 from tests.transferability.samples import clusters, probabilities
 
 LABELLED = [name for name, score in SCORES.items() if score.classes == 2]
@@ -64,11 +64,8 @@ def test_which_scores_run_every_expert():
     assert {name for name, score in SCORES.items() if not score.runs_every_expert} == {"h_divergence", "emd"}
 
 
-def test_what_remains_for_a_task_that_some_scores_cannot_serve():
-    assert len(remaining(2, 2)) == 9
-    assert {s.title for s in remaining(1, 50)} == set(WITHOUT_CLASSES)
-    assert {s.name for s in remaining(3, 1)} == {"h_divergence", "emd", "rsa", "leep", "nce", "logme"}
-    assert not {s.name for s in remaining(3, 9, classifier=False)} & {"leep", "nce"}
+def test_the_scores_named_for_a_task_without_classes_are_those_that_need_none():
+    assert {score.title for score in SCORES.values() if score.classes == 1} == set(WITHOUT_CLASSES)
 
 
 @pytest.mark.parametrize("name", LABELLED)
