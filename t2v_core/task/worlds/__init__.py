@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -40,13 +39,6 @@ class WorldTask:
     def name(self) -> str:
         """What a person calls the task."""
         return self.decoded.task.name
-
-    @cached_property
-    def image_ids(self) -> frozenset[str]:
-        """Digests of the training images: where two tasks' sets meet, an expert of one saw images of the other."""
-        decoded = self.decoded
-        pairs = zip(decoded.digests, decoded.task.held_out, strict=True)
-        return frozenset(digest for digest, held_out in pairs if not held_out)
 
 
 @dataclass(frozen=True)
