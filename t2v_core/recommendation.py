@@ -22,15 +22,17 @@ from t2v_core.pipeline import EmbeddedTask, embed, save
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
 from t2v_core.request import READING, Options, Report, find_task, staged
+from t2v_core.selection.advice import advise
 from t2v_core.selection.audit import audit_table
 from t2v_core.selection.bank_audit import audit_bank, learned_shifts
 from t2v_core.selection.candidates import check_kept, credit, moved, unseen, usual_distances
 from t2v_core.selection.explanation import familiarity, reason, teacher
 from t2v_core.selection.meta_task import GENERIC, KINDS, from_bank
 from t2v_core.selection.model2vec import Model2Vec
-from t2v_core.selection.ranking import Ranked, certainty, rank_experts
+from t2v_core.selection.ranking import Ranked, certainty, rank_experts, tied
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import DEFAULT, WITHOUT_LABELS, Way, way
+from t2v_core.selection.words import listed
 from t2v_core.task.decoding import decode
 from t2v_core.task.record import DecodedTask
 
@@ -73,6 +75,12 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
             "use; measure it anew with `python -m t2v_core bank methods`, or choose another selector"
         )
     sources = unseen(bank, kept_here, list(task.decoded.digests))  # heads are judged on those held out
+    left_out = [e.name for e in bank.experts() if e.id != GENERIC and e.task_id not in kept_here]
+    if left_out:
+        task.warnings.append(
+            f"{len(left_out)} of the bank's experts ({listed(left_out)}) cannot be ranked in this way: the bank keeps "
+            "no such embedding of what they were trained on."
+        )
     meta = from_bank(bank, task.info)
     targets = meta.of_kinds(tuple(KINDS))
     if learned:
@@ -91,6 +99,8 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     task.seconds["rank"] = ranked_at - begin - sum(task.seconds.values())
     task.seconds["fit heads"] = time.perf_counter() - ranked_at
     facts = target.facts
+    rows = _ranking(ranked, experts, {t.id: t for t in bank.tasks()}, usual, fitted, _classes(task, chosen))
+    generic = _fitted_json(fitted.get(GENERIC))
     result = {
         "task": {
             **asdict(replace(task.record, created=time.time())),
@@ -104,11 +114,12 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         "selector": chosen.name,
         "alpha": alpha,
         "options": asdict(options),
-        "certainty": certainty(ranked, chosen.name, task.learnable),
+        "certainty": certainty(ranked, chosen.name, learnable=task.learnable, compared=bool(fitted)),
         "familiarity": familiarity(ranked, usual),
         "teacher": facts | {"sentence": teacher(facts)} if chosen.method == PSEUDOTASK else None,
-        "ranking": _ranking(ranked, experts, {t.id: t for t in bank.tasks()}, usual, fitted, _classes(task, chosen)),
-        "generic": _fitted_json(fitted.get(GENERIC)),
+        "advice": asdict(advise(rows, generic)),
+        "ranking": rows,
+        "generic": generic,
         "audit": json.loads(audit_table(audits).to_json(orient="records")),
         "track_record": [record.as_json() for record in track_records(audits, chosen)],
         "warnings": task.warnings,
@@ -159,12 +170,13 @@ def _ranking(
 ) -> list[dict[str, Any]]:
     known = usual[np.isfinite(usual)]
     rows = []
+    equal = len(tied(ranked))
     for place, r in enumerate(ranked, start=1):
         expert = experts[r.expert_id]
         source = tasks[expert.task_id or ""]
         rows.append(
             {
-                "rank": place,
+                "rank": 1 if place <= equal else place,
                 **asdict(r),
                 "name": expert.name,
                 "task_id": source.id,
@@ -206,6 +218,7 @@ def _write(
             "images": result["task"]["images"],
             "distance": row["distance"] if row else None,
             "p_first": row["p_first"] if row else None,
+            "advice": result["advice"]["sentence"],
             "selector": result["selector"],
             "weights_sha256": expert.weights_sha256,
             "created": time.strftime("%Y-%m-%d"),

@@ -101,7 +101,8 @@ def staged(report: Report, stage: str) -> Progress:
     def progress(done: int, total: int, message: str) -> None:
         elapsed = time.monotonic() - begin
         if done and elapsed > 1 and done < total:
-            message = f"{message}, {done / elapsed:.0f}/s, about {elapsed / done * (total - done):.0f} s left"
+            rate = f", {done / elapsed:.0f}/s" if done >= elapsed else ""
+            message = f"{message}{rate}, about {elapsed / done * (total - done):.0f} s left"
         report(stage, done, total, message)
 
     return progress

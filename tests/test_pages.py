@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from pages.common.result import KIND_WORDS
+from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.jobs.store import DONE, FAILED, JobStore
+from t2v_core.selection.meta_task import GENERIC, KINDS
 from tests.conftest import text
 from tests.jobs.test_jobs import _row, wait_for
 
@@ -117,6 +121,15 @@ def test_a_finished_job_is_shown_whole_and_can_be_kept(open_page, bank_path, sha
     shown = text(app)
     assert "Start from:" in shown
     assert "How sure." in shown
+    result = store.get(job.id).result
+    beaten = {"accuracy": 0.3, "low": 0.2, "high": 0.4, "n": 60, "how": "5-fold cross validation"}
+    result["ranking"] = [row | {"fitted": beaten} for row in result["ranking"]]
+    result["generic"] = beaten | {"accuracy": 0.9, "low": 0.8, "high": 1.0}
+    with store.bank.engine.begin() as connection:
+        connection.execute(update(schema.job).where(schema.job.c.id == job.id).values(result=result))
+    app = open_page("pages/2_Get_an_expert.py", bank_path, job=job.id)
+    assert "Start from: the generic network" in text(app)
+    assert app.selectbox(key="download_which").value == GENERIC
     keep = next(b for b in app.button if b.label == "Keep this task in the bank")
     app = keep.click().run()
     assert not app.exception
@@ -124,6 +137,10 @@ def test_a_finished_job_is_shown_whole_and_can_be_kept(open_page, bank_path, sha
     for page in PAGES:
         assert not open_page(page, bank_path).exception
     assert "mine" in open_page("pages/3_Bank.py", bank_path).dataframe[0].value["name"].tolist()
+
+
+def test_every_kind_of_target_has_words_on_a_result():
+    assert set(KIND_WORDS) == set(KINDS)
 
 
 def test_a_failed_job_says_why_and_offers_another_try(open_page, bank_path):

@@ -19,12 +19,19 @@ from t2v_core.figures.task_map import task_map
 from t2v_core.jobs.store import Job
 from t2v_core.report.bank import bank_report
 from t2v_core.report.ranking import ranking_sections
+from t2v_core.selection.advice import Advice, advise
 from t2v_core.selection.explanation import given_up
+from t2v_core.selection.meta_task import GENERIC
 from t2v_core.selection.ways import WAYS
 from t2v_core.space.tables import UPLOAD
 
-KIND_WORDS = {"twin": "same classes, new images", "mixed": "mixed classes", "attribute": "same images, new labels"}
-ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]"}
+KIND_WORDS = {
+    "twin": "the same classes as an expert, in new images",
+    "mixed": "mixed classes",
+    "attribute": "labels that an expert learned, on other images",
+    "attribute without expert": "labels that no expert learned",
+}
+ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]", "Tied": ":red[●]"}
 SHOWN = 8
 
 
@@ -34,13 +41,18 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     result = {"teacher": None} | (job.result or {})
     result["task"] = {"learnable": True} | result["task"]
     ranking = result["ranking"]
-    best = ranking[0]
-    st.subheader(f"Start from: {best['name']}")
+    advice = advise(ranking, result["generic"])
+    best = next((row for row in ranking if row["expert_id"] == advice.expert_id), None)
+    st.subheader(f"Start from: {advice.name}{_company(ranking, advice)}")
     left, right = st.container(key="wrap_small").columns([1.6, 1])
     with left:
-        st.markdown(f"**Why.** {best['reason']}")
+        if advice.measured:
+            st.markdown(f"**Why.** {advice.sentence}")
+        if best:
+            st.markdown(f"{'' if advice.measured else '**Why.** '}{best['reason']}")
         word = result["certainty"].split(":")[0]
-        st.markdown(f"**How sure.** {ICONS.get(word, '')} {result['certainty']}")
+        measured = "Those intervals, of the same images, do not overlap. The order by distance alone: "
+        st.markdown(f"**How sure.** {measured if advice.measured else ICONS.get(word, '')} {result['certainty']}")
         st.markdown(f"{result['familiarity']}")
         if result["teacher"]:
             st.markdown(f"**In place of labels.** {result['teacher']['sentence']}")
@@ -48,7 +60,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         for text in result["warnings"]:
             st.warning(text)
     with right.container(border=True):
-        _downloads(result, out)
+        _downloads(result, out, advice.expert_id)
         keep(bank, result["task"]["id"], out)
         _report(bank, result)
     _facts(result)
@@ -69,7 +81,8 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
             )
         elif any(r["fitted"] for r in ranking):
             st.plotly_chart(fitted_chart(ranking, result["generic"]), key="fitted", alt="Accuracy of fitted heads")
-            st.caption(_verdict(ranking, result["generic"]))
+            how = next(r["fitted"] for r in ranking if r["fitted"])
+            st.caption(f"Measured by {how['how']} on {how['n']:,} images; bars: 95 % interval. {advice.sentence}")
         else:
             st.info(
                 "No head was fitted. Start again with a comparison to see how well each expert does on your images."
@@ -110,29 +123,21 @@ def _apart(records: dict[str, dict]) -> str:
     return f"Apart: {'; '.join(parts)}." if parts else ""
 
 
-def _verdict(ranking: list[dict], generic: dict | None) -> str:
-    fitted = [r for r in ranking if r["fitted"]]
-    top = max(fitted, key=lambda r: r["fitted"]["accuracy"])
-    first = ranking[0]["fitted"]
-    text = f"Measured by {top['fitted']['how']} on {top['fitted']['n']:,} images; bars: 95 % interval. "
-    if top["rank"] == 1:
-        text += "The nearest expert is also the most accurate."
-    elif first and top["fitted"]["low"] <= first["accuracy"]:
-        text += f"{top['name']} comes out ahead, but within the noise of the nearest expert."
-    else:
-        text += f"{top['name']} does better than the nearest expert: prefer it."
-    if generic and generic["high"] >= top["fitted"]["accuracy"]:
-        text += " None is clearly better than the generic network."
-    return text
+def _company(ranking: list[dict], advice: Advice) -> str:
+    """How many others share the first place, where that decided."""
+    others = sum(row["rank"] == 1 for row in ranking) - 1
+    if advice.measured or not others:
+        return ""
+    return f", or one of {others} others like it" if others > 1 else ", or another like it"
 
 
-def _downloads(result: dict, out: Path) -> None:
-    names = {r["expert_id"]: f"{r['rank']}. {r['name']}" for r in result["ranking"]} | {"generic": "generic network"}
-    offered = [i for i in names if (out / f"{i}.zip").is_file()]
+def _downloads(result: dict, out: Path, first: str) -> None:
+    names = {r["expert_id"]: f"{r['rank']}. {r['name']}" for r in result["ranking"]} | {GENERIC: "generic network"}
+    offered = [i for i in dict.fromkeys([first, *names]) if (out / f"{i}.zip").is_file()]
     if not offered:
         st.write("The downloads of this job have been removed.")
         return
-    heads = {r["expert_id"] for r in result["ranking"] if r["fitted"]} | ({"generic"} if result["generic"] else set())
+    heads = {r["expert_id"] for r in result["ranking"] if r["fitted"]} | ({GENERIC} if result["generic"] else set())
     chosen = st.selectbox("Download", offered, format_func=names.get, key="download_which")
     st.download_button(
         "Download the expert",
@@ -174,7 +179,10 @@ def _facts(result: dict) -> None:
     task, teacher = result["task"], result["teacher"]
     facts = [("Images used", f"{task['images']:,}", None), ("Classes", len(task["classes"]) or "none", None)]
     if task["validation_accuracy"] is not None:
-        about = f"Balanced accuracy of a linear head on the probe, on {task['validation_size']} images kept aside."
+        about = (
+            f"Balanced accuracy of the head behind the embedding, on {task['validation_size']} images kept aside. It "
+            "is held back more strongly than the heads that compare experts, whose figures are higher."
+        )
         facts.append(("Probe head accuracy", f"{task['validation_accuracy']:.0%}", about))
     if teacher:
         about = "Mean probability that the probe's own classifier gives its first guess: how sure it is."

@@ -174,7 +174,10 @@ def _show_recommend(r: dict[str, Any]) -> None:
         f = row["fitted"]
         accuracy = f"{f['accuracy']:.1%} [{f['low']:.1%}, {f['high']:.1%}]" if f else "-"
         print(f"{row.get('rank', ''):>3} {row['name'][:44]:<44} {distance:>16} {first:>6}   {accuracy}")
-    print(f"\n{r['certainty']}\n{r['familiarity']}\nWhy: {r['ranking'][0]['reason']}")
+    print(f"\nStart from: {r['advice']['name']}\n{r['certainty']}\n{r['familiarity']}")
+    print(f"Nearest: {r['ranking'][0]['reason']}")
+    if r["advice"]["sentence"]:
+        print(r["advice"]["sentence"])
     if r["teacher"]:
         print(r["teacher"]["sentence"])
     if not r["task"]["learnable"]:

@@ -37,7 +37,8 @@ def export_expert(
         fitted: its head and how it did; None hands the expert over as it is.
         classes: K class names, in the head's order; none without a head.
         facts: what the model card tells: ``expert``, ``trained_on``, ``task``, ``images``, ``distance``,
-            ``p_first``, ``selector``, ``created``, and ``tuned`` where it was fine-tuned on these very images.
+            ``p_first``, ``selector``, ``created``; ``advice`` where heads were compared, ``tuned`` where it was
+            fine-tuned on these very images.
 
     Returns:
         A zip: ``expert.safetensors``, ``config.json``, ``network.py``, ``README.md`` (the model card),
@@ -90,6 +91,8 @@ def model_card(expert: ExpertRecord, fitted: Fitted | None, classes: tuple[str, 
         if facts.get("distance") is not None
         else "Not chosen by distance: this is the network before any fine-tuning."
     )
+    if facts.get("advice"):
+        chosen += f" {facts['advice']}"
     if facts.get("tuned"):
         chosen = "It was not chosen among others but fine-tuned on these images."
     if fitted is None:

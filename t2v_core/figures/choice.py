@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, PALETTE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, PALETTE, TEMPLATE, as_text
 
 RULE_COLOURS = {
     "chance": OTHER_COLOUR,
@@ -34,23 +34,21 @@ def ranking_chart(rows: Sequence[dict]) -> go.Figure:
     Args:
         rows: of a recommendation's ``ranking``: ``name, distance, spread, p_first``.
     """
-    names = [f"{r['rank']}. {r['name']}" for r in rows][::-1]
     rows = list(rows)[::-1]
     figure = go.Figure(
         go.Scatter(
             x=[r["distance"] for r in rows],
-            y=names,
+            y=list(range(len(rows))),
             mode="markers",
             marker={"size": 12, "color": ACCENT},
             error_x={"array": [2 * r["spread"] for r in rows], "color": ACCENT, "thickness": 1.5},
-            customdata=[[r["p_first"], r["p_top3"]] for r in rows],
-            hovertemplate="<b>%{y}</b><br>distance %{x:.4f}<br>first in %{customdata[0]:.0%}, "
-            "among the first three in %{customdata[1]:.0%} of cases<extra></extra>",
+            customdata=[[_placed(r), r["p_first"], r["p_top3"]] for r in rows],
+            hovertemplate="<b>%{customdata[0]}</b><br>distance %{x:.4f}<br>first in %{customdata[1]:.0%}, "
+            "among the first three in %{customdata[2]:.0%} of cases<extra></extra>",
         )
     )
-    figure.update_layout(template=TEMPLATE, height=90 + ROW * len(rows), showlegend=False)
     figure.update_xaxes(title="distance to your task")
-    return figure
+    return _in_rows(figure, [_placed(r) for r in rows])
 
 
 def fitted_chart(rows: Sequence[dict], generic: dict | None) -> go.Figure:
@@ -58,34 +56,40 @@ def fitted_chart(rows: Sequence[dict], generic: dict | None) -> go.Figure:
 
     Args:
         rows: of a recommendation's ``ranking`` with a ``fitted`` part.
-        generic: the generic expert's ``fitted`` part, drawn as a line across.
+        generic: the generic expert's ``fitted`` part, drawn as a row of its own.
     """
-    rows = sorted((r for r in rows if r["fitted"]), key=lambda r: r["fitted"]["accuracy"])
-    found = [r["fitted"] for r in rows]
-    figure = go.Figure(
-        go.Scatter(
-            x=[100 * f["accuracy"] for f in found],
-            y=[f"{r['rank']}. {r['name']}" for r in rows],
+    drawn = [(_placed(r), r["fitted"], PALETTE[2]) for r in rows if r["fitted"]]
+    if generic:
+        drawn.append(("generic, not fine-tuned", generic, LINE))
+    drawn.sort(key=lambda row: row[1]["accuracy"])
+    figure = go.Figure()
+    for place, (name, found, colour) in enumerate(drawn):
+        figure.add_scatter(
+            x=[100 * found["accuracy"]],
+            y=[place],
             mode="markers",
-            marker={"size": 12, "color": PALETTE[2]},
+            marker={"size": 12, "color": colour},
             error_x={
-                "array": [100 * (f["high"] - f["accuracy"]) for f in found],
-                "arrayminus": [100 * (f["accuracy"] - f["low"]) for f in found],
-                "color": PALETTE[2],
+                "array": [100 * (found["high"] - found["accuracy"])],
+                "arrayminus": [100 * (found["accuracy"] - found["low"])],
+                "color": colour,
                 "thickness": 1.5,
             },
-            hovertemplate="<b>%{y}</b><br>%{x:.1f} % correct<extra></extra>",
+            customdata=[name],
+            hovertemplate="<b>%{customdata}</b><br>%{x:.1f} % correct<extra></extra>",
         )
-    )
-    if generic:
-        figure.add_vline(
-            x=100 * generic["accuracy"],
-            line={"color": LINE, "dash": "dash"},
-            annotation={"text": f"generic {generic['accuracy']:.1%}", "yanchor": "bottom", "font": {"size": 13}},
-            annotation_position="top",
-        )
-    figure.update_layout(template=TEMPLATE, height=100 + ROW * len(rows), showlegend=False)
     figure.update_xaxes(title="% of your images right")
+    return _in_rows(figure, [name for name, _, _ in drawn])
+
+
+def _placed(row: dict) -> str:
+    return f"{row['rank']}. {as_text(row['name'])}"
+
+
+def _in_rows(figure: go.Figure, names: list[str]) -> go.Figure:
+    """Rows named from below; by number, as two experts may share rank and name."""
+    figure.update_layout(template=TEMPLATE, height=100 + ROW * len(names), showlegend=False)
+    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[-0.6, len(names) - 0.4])
     return figure
 
 

@@ -12,8 +12,8 @@ from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.figures.choice import fitted_chart, ranking_chart
-from t2v_core.figures.theme import as_text
 from t2v_core.report.html import Section
+from t2v_core.selection.advice import advise
 from t2v_core.selection.meta_task import GENERIC, candidates
 from t2v_core.selection.ranking import certainty, rank_experts
 
@@ -27,22 +27,23 @@ def ranking_sections(
 
     Args:
         name: of the task.
-        ranking: rows ``rank, name, distance, spread, p_first, p_top3`` and, where heads were fitted, ``fitted``.
+        ranking: rows ``rank, expert_id, name, distance, spread, p_first, p_top3, fitted``, the last None without heads.
         certain, familiar: how certain the first place is, and whether anything in the bank resembles the task.
         generic: the generic expert's ``fitted`` part.
     """
-    shown = [row | {"name": as_text(row["name"])} for row in ranking]
     columns = {"rank": "rank", "name": "expert", "distance": "distance", "spread": "± (1 s.d.)"}
     columns |= {"p_first": "comes first, share", "p_top3": "among the first three, share"}
+    advice = advise(ranking, generic)
     words = (
-        f"Start from {ranking[0]['name']}. {certain} {familiar} Smaller distance is better; bars: two standard "
+        f"Start from {advice.name}. {certain} {familiar} Smaller distance is better; bars: two standard "
         "deviations, from other images of the same tasks. No expert was run for this."
     )
     table = pd.DataFrame(ranking)[list(columns)].rename(columns=columns).head(SHOWN)
-    sections = [Section(f"Experts for {name}", words, ranking_chart(shown[:SHOWN]), table)]
-    if any(row.get("fitted") for row in ranking):
+    sections = [Section(f"Experts for {name}", words, ranking_chart(ranking[:SHOWN]), table)]
+    if any(row["fitted"] for row in ranking):
         words = "Accuracy of a head fitted on each expert, on images it was not fitted on; bars: 95 % interval."
-        sections.append(Section("Measured on your images", words, fitted_chart(shown, generic)))
+        words = f"{words} {advice.sentence}"
+        sections.append(Section("Measured on your images", words, fitted_chart(ranking, generic)))
     return sections
 
 
@@ -71,5 +72,8 @@ def rank_in_bank(bank: Bank, task: str) -> list[Section]:
     sources = {e.id: found[e.task_id] for e, may in zip(experts, allowed, strict=True) if may and e.task_id in found}
     ranked = rank_experts(found[task], sources, info)
     names = {e.id: e.name for e in experts}
-    ranking = [asdict(r) | {"rank": place, "name": names[r.expert_id]} for place, r in enumerate(ranked, start=1)]
+    ranking = [
+        asdict(r) | {"rank": place, "name": names[r.expert_id], "fitted": None}
+        for place, r in enumerate(ranked, start=1)
+    ]
     return ranking_sections(records[task].name, ranking, certainty(ranked))

@@ -64,7 +64,7 @@ def teacher(facts: Mapping[str, object]) -> str:
     """
     softness, confidence = float(str(facts["softness"])), float(str(facts["confidence"]))
     how, then = (
-        ("sure", "they look like what it was trained on. Sure is not right, but the ranking stands on firm ground")
+        ("sure", "they look like what it was trained on. Sure is not right, but its guesses can stand in for labels")
         if softness < SURE
         else ("half sure", "they look in part like what it was trained on. Take the ranking as a good guess")
         if softness < HALF_SURE

@@ -21,6 +21,10 @@ from t2v_core.selection.nearest import distances, distances_in_rounds
 from t2v_core.space.distances import ALPHA, asymmetric_by_norm, check_comparable, symmetric
 
 ROUNDS = 400
+CLEAR, LIKELY, RIVAL = 0.9, 0.6, 0.1
+"""Shares of rounds from which a first place is called clear or likely, and an expert a rival for it."""
+SAME = 1e-9
+"""Distances that differ by less are sums of the same numbers in another order."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def rank_experts(
 
 def _among_first(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """The share of rounds ``[E]`` in which each expert is among the first ``count``; those at one distance share."""
-    distances = distances.round(12)  # sums of the same numbers in another order
+    distances = np.round(distances / SAME)
     nearer = rankdata(distances, "min", axis=1) - 1
     equal = rankdata(distances, "max", axis=1) - nearer
     return np.clip((count - nearer) / equal, 0, 1).mean(0)
@@ -171,25 +175,44 @@ def _other_networks(
     return 1 - times @ each / len(each)
 
 
-def certainty(ranked: list[Ranked], selector: str = "asymmetric", learnable: bool = True) -> str:
+def certainty(
+    ranked: list[Ranked], selector: str = "asymmetric", *, learnable: bool = True, compared: bool = False
+) -> str:
     """How certain the first place is, in one or two sentences.
 
     Args:
         ranked: the experts, nearest first.
         selector: that ranked them.
         learnable: whether heads can be fitted on the task's labels.
+        compared: whether they have been.
     """
-    resampled = "other untrained networks" if selector == TANGENT else "other images of the same kind"
-    first = ranked[0].p_first
     if len(ranked) == 1:
         return "There is only one candidate, so nothing could be compared."
-    if first >= 0.9:
-        return f"Clear: with {resampled} the same expert comes first in {first:.0%} of cases."
-    if first >= 0.6:
-        return f"Likely: with {resampled} this expert comes first in {first:.0%} of cases."
-    rivals = [r for r in ranked if r.p_first >= 0.1]
-    return (
-        f"Open: this expert comes first in only {first:.0%} of cases; {len(rivals)} experts are within the noise. "
-        f"{'Compare' if learnable else 'Label some images and compare'} them with heads fitted on your images, "
-        "or give more images."
+    again = "with other untrained networks" if selector == TANGENT else "drawing again among these images"
+    then = (
+        "The heads fitted on your images tell more."
+        if compared
+        else f"{'Compare' if learnable else 'Label some images and compare'} them with heads fitted on your images, or "
+        "give more images."
     )
+    equal = tied(ranked)
+    share = sum(r.p_first for r in equal)
+    if len(equal) > 1:
+        return (
+            f"Tied: {len(equal)} experts lie at one distance, as this rule cannot tell their own tasks apart; {again}, "
+            f"one of them comes first in {share:.0%} of cases. {then}"
+        )
+    if share >= CLEAR:
+        return f"Clear: {again}, the same expert comes first in {share:.0%} of cases."
+    if share >= LIKELY:
+        return f"Likely: {again}, this expert comes first in {share:.0%} of cases."
+    rivals = {ranked[0].expert_id} | {r.expert_id for r in ranked if r.p_first >= RIVAL}
+    return (
+        f"Open: {again}, this expert comes first in only {share:.0%} of cases; {len(rivals)} experts are within the "
+        f"noise. {then}"
+    )
+
+
+def tied(ranked: list[Ranked]) -> list[Ranked]:
+    """The experts that share the first place: those at one distance."""
+    return [r for r in ranked if abs(r.distance - ranked[0].distance) < SAME]

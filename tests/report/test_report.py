@@ -78,12 +78,18 @@ def test_a_task_of_the_bank_is_ranked_by_who_has_not_seen_it(bank):
 
 
 def test_fitted_heads_get_their_own_section():
-    row = {"rank": 1, "name": "x", "distance": 0.1, "spread": 0.01, "p_first": 1.0, "p_top3": 1.0, "fitted": None}
+    row = {"rank": 1, "expert_id": "e", "name": "x", "distance": 0.1, "spread": 0.01, "p_first": 1.0, "p_top3": 1.0}
+    row["fitted"] = None
     assert len(ranking_sections("mine", [row], "Clear.")) == 1
     fitted = {"accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 10, "how": "held-out images"}
     first, second = ranking_sections("mine", [row, row | {"fitted": fitted}], "Clear.")
     assert first.title == "Experts for mine"
     np.testing.assert_allclose(second.figure.data[0].x, [50])
+    better = fitted | {"accuracy": 0.9, "low": 0.8, "high": 1.0}
+    first, second = ranking_sections("mine", [row | {"fitted": fitted}], "Clear.", generic=better)
+    assert first.words.startswith("Start from the generic network.")
+    assert list(second.figure.layout.yaxis.ticktext) == ["1. x", "generic, not fine-tuned"]
+    np.testing.assert_allclose([trace.x[0] for trace in second.figure.data], [50, 90])
 
 
 def test_a_bank_of_one_task_has_a_map_alone(one_task_bank):

@@ -10,7 +10,7 @@ import pytest
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.selection.ranking import certainty, rank_experts
+from t2v_core.selection.ranking import Ranked, certainty, rank_experts
 from t2v_core.task.record import InputSpec
 
 INFO = ProbeInfo("p", "p", "w", (("a", 3), ("b", 2)), (1.0, 2.0), InputSpec(8, 8, (0, 0, 0), (1, 1, 1)), 2, "")
@@ -105,6 +105,15 @@ def test_experts_of_one_task_share_its_chances():
     for i in range(3):
         assert after[f"rival {i}"].p_first == pytest.approx(before["rival"].p_first / 3)
     assert sum(r.p_top3 for r in after.values()) == pytest.approx(3)
+    ranked = list(after.values())
+    assert certainty(ranked).startswith("Likely")
+    assert certainty(ranked[1:]).startswith("Tied: 3 experts lie at one distance")
+    assert f"first in {before['rival'].p_first:.0%} of cases" in certainty(ranked[1:])
+
+
+def test_what_is_open_counts_the_first_among_its_rivals():
+    ranked = [Ranked(str(i), 0.1 + i, 0.1, p, 1.0) for i, p in enumerate((0.05, 0.5, 0.45))]
+    assert "3 experts are within the noise" in certainty(ranked)
 
 
 def test_tangent_embeddings_of_other_networks_are_refused():
@@ -120,6 +129,7 @@ def test_certainty_speaks_of_what_was_resampled_and_of_what_can_be_done():
     )
     assert "Label some images" in certainty(ranked, "pseudotask", learnable=False)
     assert "Label" not in certainty(ranked, "asymmetric")
+    assert "The heads fitted on your images tell more." in certainty(ranked, "asymmetric", compared=True)
     clear = rank_experts(
         tangent([[1.0, 0.0]] * 4), {"a": tangent([[1.0, 0.0]] * 4), "b": tangent([[0.0, 1.0]] * 4)}, None, "tangent"
     )
