@@ -125,6 +125,11 @@ def audit(meta: MetaTask, selectors: Sequence[Selector], *, offset: float = 0.0,
         columns |= {(name, other): theirs - own for other, theirs in regret.items() if other != name}
         columns |= {(name, k): hit_rate(errors, scores[name], k) for k in TOP}
     found = dict(zip(columns, estimates(np.column_stack(list(columns.values())), seed=seed), strict=True))
+    for name in regret:
+        if name != "generic":  # no candidate: it may be better than the best of those
+            found[name, "increase"] = found[name, "increase"].within(0)
+        found[name, "tau"] = found[name, "tau"].within(-1, 1)
+        found |= {(name, k): found[name, k].within(0, 1) for k in TOP}
     all_equal = not (regret["chance"] > 0).any()
     judged = {}
     for rule in rules:

@@ -63,7 +63,8 @@ def networks_table(audit: Audit, record: MethodRecord) -> pd.DataFrame:
     lowest = np.array([best[record.facts["targets"][i]] for i in here])
     counts = [int(count) for count in record.facts["errors"]]
     errors = np.array([record.facts["errors"][str(count)] for count in counts], dtype=float)[:, here]
-    found = estimates(np.column_stack([relative_increase(e, lowest, audit.offset) for e in errors]))
+    losses = np.column_stack([relative_increase(e, lowest, audit.offset) for e in errors])
+    found = [e.within(0) for e in estimates(losses)]
     rows = [
         (count, record.facts["budget"] // count, e.mean, e.low, e.high) for count, e in zip(counts, found, strict=True)
     ]

@@ -140,7 +140,7 @@ def tune_alpha(meta: MetaTask, alphas: Sequence[float] = ALPHAS, offset: float =
     known = np.all(np.isfinite(regrets), axis=1)
     held_out = chosen_on_others(regrets)
     tuned = np.where(known, np.take_along_axis(regrets, held_out[:, None], 1)[:, 0], np.nan)
-    *each, crossed = estimates(np.column_stack([regrets, tuned]), seed=seed)
+    *each, crossed = (e.within(0) for e in estimates(np.column_stack([regrets, tuned]), seed=seed))
     rows = [(a, e.mean, e.low, e.high) for a, e in zip(tried, each, strict=True)]
     table = pd.DataFrame(rows, columns=["alpha", "mean", "low", "high"]).sort_values("alpha", ignore_index=True)
     return TunedAlpha(tried[int(regrets[known].sum(0).argmin())], table, crossed.mean, crossed.low, crossed.high)

@@ -6,7 +6,7 @@ Error matrices here are ``[T, E]`` in %, NaN where an expert is no candidate or 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class Estimate:
     low: float
     high: float
     tasks: int
+
+    def within(self, least: float, most: float = np.inf) -> Estimate:
+        """Its interval cut to what a mean of such values can be."""
+        return replace(self, low=float(np.maximum(self.low, least)), high=float(np.minimum(self.high, most)))
 
     def as_json(self) -> dict[str, float | None]:
         """By name; None for what is not defined, which JSON cannot hold."""

@@ -134,6 +134,13 @@ def test_the_interval_is_that_of_a_loop_over_rounds():
     assert estimates(values[:, None], rounds=500, seed=6)[0] != found
 
 
+def test_an_interval_is_cut_to_what_can_be_and_what_is_undefined_stays_so():
+    found, one = estimates(np.array([[0.0, 0.0, 9.0], [7.0, np.nan, np.nan]]).T)
+    assert found.low < 0 < found.high
+    assert (found.within(0).low, found.within(0, 5).high) == (0, 5)
+    assert np.isnan([one.within(0, 1).low, one.within(0, 1).high]).all()
+
+
 @pytest.mark.parametrize("tasks", [2, 3, 5, 9, 20])
 def test_few_tasks_prove_little(tasks):
     """Of differences that mean nothing, about one in twenty looks like something, however few tasks there are."""
