@@ -1,10 +1,11 @@
 """How often "first in 80 % of cases" comes true.
 
-    python -m benchmarks.calibration --data cifar100.zip [--images 40 100] [--every 1] [--out FILE]
+    python -m benchmarks.calibration --data cifar100.zip [--images 40 100] [--every 1] [--one-head] [--out FILE]
 
 The images of each of the demo bank's mixtures, those to learn from and those to test on together, are parted into
 disjoint folders of so many images, the same number of every class, as if as many people had uploaded the task. Each
-is embedded and ranked by itself, with the head of its own images. Said is the share of bootstrap rounds in which the
+is embedded and ranked by itself, with the head of its own images; ``--one-head`` leaves out that this head has noise
+of its own. Said is the share of bootstrap rounds in which the
 expert that a folder puts first came first; held is the share of the other folders that put the same expert first.
 """
 
@@ -52,10 +53,10 @@ def folders(decoded: DecodedTask, images: int, seed: int) -> list[DecodedTask]:
     return [replace(part, task=replace(part.task, held_out=np.zeros(len(part), bool))) for part in taken]
 
 
-def embed(decoded: DecodedTask, settings: Task2VecSettings) -> Embedding:
+def embed(decoded: DecodedTask, settings: Task2VecSettings, refits: bool) -> Embedding:
     """One folder's embedding, in a process of its own."""
     torch.set_num_threads(1)
-    return embed_task(decoded, load_bundled(torch.device("cpu")), settings).fisher
+    return embed_task(decoded, load_bundled(torch.device("cpu")), settings, refits=refits).fisher
 
 
 def agreement(firsts: list[str]) -> np.ndarray:
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--images", type=int, nargs="+", default=[40, 100])
     parser.add_argument("--every", type=int, default=1, help="take every n-th mixture only")
+    parser.add_argument("--one-head", action="store_true", help="resample images alone, not the head")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -89,7 +91,7 @@ def main() -> None:
             for decoded in mixtures:
                 parts = folders(decoded, images, options.seed)
                 sources = unseen(bank, kept, list(decoded.digests))
-                found = pool.map(embed, parts, [settings] * len(parts))
+                found = pool.map(embed, parts, [settings] * len(parts), [not options.one_head] * len(parts))
                 ranked = [rank_experts(one, sources, info)[0] for one in found]
                 said += [first.p_first for first in ranked]
                 held += agreement([first.expert_id for first in ranked]).tolist()
@@ -114,6 +116,7 @@ def main() -> None:
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "mixtures": len(mixtures),
         "seed": options.seed,
+        "one head": options.one_head,
         "seconds": round(time.perf_counter() - begin),
     }
     if options.out:

@@ -64,13 +64,14 @@ class EmbeddedTask:
         return next(e for e in self.embeddings if e.method == method)
 
 
-def embed(options: Options, report: Report, found: FoundTask | None = None) -> EmbeddedTask:
+def embed(options: Options, report: Report, found: FoundTask | None = None, *, refits: bool = False) -> EmbeddedTask:
     """Read a task and embed it.
 
     Args:
         options: what is asked.
         report: progress.
         found: the task, where it has been looked for already.
+        refits: measure how far the vector moves with the head behind it (``embedding.refits``).
 
     Raises:
         InputError: the input or the options are at fault.
@@ -99,7 +100,7 @@ def embed(options: Options, report: Report, found: FoundTask | None = None) -> E
     if probe is None:
         embeddings = [embed_tangent(decoded, replace(KEPT, seed=options.seed), device=device, progress=progress)]
     else:
-        embeddings = _by_probe(decoded, probe, method, options, found.learnable, progress)
+        embeddings = _by_probe(decoded, probe, method, options, found.learnable, refits, progress)
     seconds = {"load probe": loaded - begin, "read": read - loaded, "embed": time.perf_counter() - read}
     return EmbeddedTask(
         record=task_record(_slug(decoded), decoded, "upload"),
@@ -114,16 +115,23 @@ def embed(options: Options, report: Report, found: FoundTask | None = None) -> E
 
 
 def _by_probe(
-    decoded: DecodedTask, probe: Probe, method: str, options: Options, learnable: bool, progress: Progress
+    decoded: DecodedTask,
+    probe: Probe,
+    method: str,
+    options: Options,
+    learnable: bool,
+    refits: bool,
+    progress: Progress,
 ) -> list[Embedding]:
     if method == PSEUDOTASK:
+        settings = _settings(PseudoTaskSettings, options, probe)
         return [
-            embed_pseudotask(decoded, probe, _settings(PseudoTaskSettings, options, probe), progress=progress),
+            embed_pseudotask(decoded, probe, settings, refits=refits, progress=progress),
             embed_domain(decoded, probe, seed=options.seed),
         ]
     if method == DOMAIN and not learnable:
         return [embed_domain(decoded, probe, seed=options.seed, progress=progress)]
-    found = embed_task(decoded, probe, _settings(Task2VecSettings, options, probe), progress=progress)
+    found = embed_task(decoded, probe, _settings(Task2VecSettings, options, probe), refits=refits, progress=progress)
     return [found.fisher, found.domain]
 
 

@@ -63,7 +63,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     if not found.learnable and options.fit != "none":
         found.warnings.append("No heads were fitted to compare experts by: that takes labels.")
     check_kept(bank, chosen)
-    task = embed(replace(options, embedding=chosen.method if options.selector else None), report, found)
+    task = embed(replace(options, embedding=chosen.method if options.selector else None), report, found, refits=True)
     report("ranking experts", 0, 1, "")
     learned = chosen.name == Model2Vec().name
     metric = DEFAULT if learned else chosen.name

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from t2v_core.embedding.by_probe import from_chunks
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
+from t2v_core.embedding.refits import under_other_heads
 from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings
 from t2v_core.errors import InputError
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
@@ -53,6 +55,7 @@ def embed_pseudotask(
     settings: PseudoTaskSettings | None = None,
     *,
     batch_size: int = 32,
+    refits: bool = False,
     progress: Progress | None = None,
 ) -> Embedding:
     """Embed a task without reading its labels: teacher, head, Fisher diagonal of the probe's filters.
@@ -63,6 +66,7 @@ def embed_pseudotask(
         settings: options. With ``"variational"`` the images are randomly shifted and mirrored and the teacher asked
             anew for each.
         batch_size: images a pass.
+        refits: measure how far the vector moves with the head (``embedding.refits``); not with ``"variational"``.
         progress: called with stages "features" and "Fisher".
 
     Returns:
@@ -86,17 +90,26 @@ def embed_pseudotask(
     facts = softness(theta)
     if settings.labels == "hard" and facts["classes_predicted"] == 1:
         raise InputError(f"the probe's classifier puts all images of {name!r} into one class; use soft labels")
-    if settings.weight_decay is None:
-        head = fit_two_soft_epochs(z, _labels(theta, settings), settings.seed)
-    else:
-        head = fit_regularised_soft_head(z, _labels(theta, settings), settings.weight_decay)
+    goal = _labels(theta, settings)
+
+    def fit(rows: NDArray[np.int64]) -> Head:
+        at = torch.from_numpy(rows).to(z.device)
+        if settings.weight_decay is None:
+            return fit_two_soft_epochs(z[at], goal[at], settings.seed)
+        return fit_regularised_soft_head(z[at], goal[at], settings.weight_decay)
+
+    head = fit(np.arange(len(pixels)))
+    others = None
     facts["agreement"] = head.validation_accuracy
     if settings.estimator == "variational":
         found = _variational(probe, teacher, head, pixels, settings, facts, progress)
     else:
         diagonal = settings.diagonal(len(pixels), batch_size)
         found = fisher_diagonal(probe, head, pixels, _no_labels(pixels), diagonal, progress)
-    return from_chunks(found, PSEUDOTASK, settings.record(), time.perf_counter() - begin, facts, probe)
+        if refits:
+            others = under_other_heads(probe, fit, pixels, _no_labels(pixels), settings.seed, batch_size)
+    seconds = time.perf_counter() - begin
+    return replace(from_chunks(found, PSEUDOTASK, settings.record(), seconds, facts, probe), refits=others)
 
 
 def softness(theta: Tensor) -> dict[str, object]:

@@ -40,6 +40,8 @@ class Embedding:
             ``vector``.
         seconds: wall time it took.
         device: where it was computed.
+        refits: ``[R, D]`` float32, the same quantity on some of the samples under heads refitted on samples drawn with
+            replacement (``embedding.refits``); None where the head's noise was not asked for. A bank keeps none.
     """
 
     vector: NDArray[np.float32]
@@ -54,6 +56,7 @@ class Embedding:
     device: str = "cpu"
     facts: dict[str, object] = field(default_factory=dict)
     """Measurements made on the way, such as the head's validation accuracy. JSON values."""
+    refits: NDArray[np.float32] | None = None
 
     @property
     def space(self) -> str:
@@ -65,7 +68,7 @@ class Embedding:
     def bootstrap(self, rounds: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Vectors ``[rounds, D]`` as they might have come out with other samples of the same task.
 
-        Chunks are drawn with replacement and averaged by weight.
+        Chunks are drawn with replacement and averaged by weight; where there are refits, the head is drawn anew too.
         """
         count = len(self.chunk_weights)
         drawn = rng.integers(0, count, (rounds, count))
@@ -73,9 +76,28 @@ class Embedding:
         np.add.at(times, (np.arange(rounds)[:, None], drawn), 1)
         weights = times * self.chunk_weights
         weights /= weights.sum(1, keepdims=True)
-        return (weights @ self.chunk_means).astype(np.float32)
+        vectors = weights @ self.chunk_means
+        if self.refits is not None:
+            vectors = vectors * _factors(self.refits, rounds, rng)
+        return vectors.astype(np.float32)
 
     @property
     def relative_error(self) -> float:
         """Standard error of the vector over its norm, estimated from the chunks; NaN for a single chunk."""
         return relative_standard_error(self.chunk_means, self.chunk_weights)
+
+
+def _factors(refits: NDArray[np.float32], rounds: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """What vectors ``[rounds, D]`` under other heads are of the vector at hand, filter by filter.
+
+    Drawn from the normal distribution of the logarithms that has the mean 0 and the covariance of the refits'.
+
+    Args:
+        refits: ``[R, D]``, as in ``Embedding``.
+        rounds: how many.
+        rng: randomness.
+    """
+    # A filter that no head reaches has no logarithm, and nothing that could vary.
+    logs = np.log(np.maximum(refits.astype(np.float64), np.finfo(np.float32).tiny))
+    deviations = (logs - logs.mean(0)) / np.sqrt(len(logs) - 1)
+    return np.exp(rng.normal(size=(rounds, len(logs))) @ deviations)

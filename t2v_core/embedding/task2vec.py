@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from t2v_core.embedding.by_probe import from_chunks
 from t2v_core.embedding.domain import mean_feature
 from t2v_core.embedding.record import TASK2VEC, VARIATIONAL, Embedding
+from t2v_core.embedding.refits import under_other_heads
 from t2v_core.errors import InputError
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
 from t2v_core.fisher.sums import ChunkSums
@@ -113,6 +116,7 @@ def embed_task(
     settings: Task2VecSettings | None = None,
     *,
     batch_size: int = 32,
+    refits: bool = False,
     progress: Progress | None = None,
 ) -> TaskEmbeddings:
     """Embed a labelled task (T2V section 3.1): features, head, Fisher diagonal of the probe's filters.
@@ -122,6 +126,7 @@ def embed_task(
         probe: the frozen network.
         settings: options.
         batch_size: images a pass.
+        refits: measure how far the vector moves with the head (``embedding.refits``); not with ``"variational"``.
         progress: called with stages "features" and "Fisher".
 
     Raises:
@@ -138,23 +143,31 @@ def embed_task(
     features_done = time.perf_counter()
     if float(z.std(0).max()) == 0:
         raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
-    if settings.weight_decay is None:
-        head = fit_two_epochs(z, labels, len(classes), settings.seed)
-    else:
-        head = fit_regularised_head(z, labels, len(classes), settings.seed, settings.weight_decay)
+
+    def fit(rows: NDArray[np.int64], validate: bool = False) -> Head:
+        some, theirs = z[torch.from_numpy(rows).to(z.device)], labels[rows]
+        if settings.weight_decay is None:
+            return fit_two_epochs(some, theirs, len(classes), settings.seed)
+        decay = settings.weight_decay
+        return fit_regularised_head(some, theirs, len(classes), settings.seed, decay, validate=validate)
+
+    head = fit(np.arange(len(labels)), validate=True)
     facts: dict[str, object] = {
         "validation_accuracy": head.validation_accuracy,
         "validation_size": head.validation_size,
     }
+    others = None
     if settings.estimator == "variational":
         fisher = _variational(probe, head, pixels, labels, settings, facts, progress)
     else:
         diagonal = settings.diagonal(len(labels), batch_size)
         fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
+        if refits:
+            others = under_other_heads(probe, fit, pixels, labels, settings.seed, batch_size)
     end = time.perf_counter()
     method = VARIATIONAL if settings.estimator == "variational" else TASK2VEC
     return TaskEmbeddings(
-        from_chunks(fisher, method, settings.record(), end - begin, facts, probe),
+        replace(from_chunks(fisher, method, settings.record(), end - begin, facts, probe), refits=others),
         mean_feature(z, settings.chunks, settings.seed, features_done - begin, probe),
         head,
     )

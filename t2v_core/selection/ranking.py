@@ -59,8 +59,8 @@ def rank_experts(
     """Order experts by the distance of their tasks to ``target``, nearest first.
 
     In every bootstrap round the chunks of the target and of every source are drawn anew, so the
-    probabilities cover the sampling of images and labels on both sides, under the one head that was fitted on all
-    images: they are too sure where these are few. With the Task Tangent Kernel the networks are drawn anew, each of
+    probabilities cover the sampling of images and labels on both sides, and of the target's head where the target
+    brings refits. With the Task Tangent Kernel the networks are drawn anew, each of
     which drew its own images. Experts of one task are drawn as one.
 
     Args:

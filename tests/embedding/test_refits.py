@@ -1,0 +1,66 @@
+"""The noise of the head: refits leave the vector as it is, and widen what it might have been."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
+from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.refits import REFITS
+from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+from t2v_core.fisher.variational import VariationalSettings
+
+QUICK = {"total_draws": 60, "chunks": 4}
+
+
+def by_task2vec(task, probe, **how) -> Embedding:
+    return embed_task(task, probe, Task2VecSettings(**QUICK), **how).fisher
+
+
+def by_pseudotask(task, probe, **how) -> Embedding:
+    return embed_pseudotask(task, probe, PseudoTaskSettings(**QUICK), **how)
+
+
+@pytest.mark.parametrize("embed", [by_task2vec, by_pseudotask])
+def test_refits_change_no_vector_and_repeat(shapes, bundled, embed):
+    plain, found, again = embed(shapes, bundled), *(embed(shapes, bundled, refits=True) for _ in range(2))
+    assert plain.refits is None
+    assert found.refits.shape == (REFITS, len(found.vector))
+    np.testing.assert_array_equal(found.vector, plain.vector)
+    np.testing.assert_array_equal(found.refits, again.refits)
+    assert (found.refits.std(0) > 0).mean() > 0.9  # the heads do differ, and the filters with them
+    assert found.space == plain.space
+
+
+def test_the_spread_is_that_of_chunks_and_of_heads():
+    """Logarithms of resampled vectors vary as those of the refits do, on top of the chunks'."""
+    rng = np.random.default_rng(0)
+    vector = np.array([1.0, 2.0, 3.0], np.float32)
+    one = Embedding(vector, "task2vec", "p", "w", {}, 9, vector[None].repeat(4, 0), np.full(4, 0.25))
+    logs = rng.normal(0, [0.1, 0.3, 0.0], (6, 3))
+    refits = np.exp(logs).astype(np.float32) * 7  # of other images: their size says nothing, their spread does
+    drawn = np.log(replace(one, refits=refits).bootstrap(20_000, rng) / vector)
+    np.testing.assert_allclose(drawn.mean(0), 0, atol=0.01)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(logs.T), atol=0.004)
+    chunks = vector * np.exp(rng.normal(0, 0.2, (4, 3))).astype(np.float32)
+    spread = replace(one, chunk_means=chunks)
+    same = replace(spread, refits=np.ones((6, 3), np.float32))
+    a, b = (e.bootstrap(50, np.random.default_rng(1)) for e in (spread, same))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_filter_that_no_head_reaches_stays_at_zero():
+    vector = np.array([0.0, 1.0], np.float32)
+    refits = np.array([[0, 1], [0, 2], [0, 3]], np.float32)
+    one = Embedding(vector, "task2vec", "p", "w", {}, 9, vector[None], np.ones(1), refits=refits)
+    drawn = one.bootstrap(20, np.random.default_rng(0))
+    assert (drawn[:, 0] == 0).all() and np.isfinite(drawn).all() and drawn[:, 1].std() > 0
+
+
+def test_the_variational_form_has_none(shapes, bundled):
+    short = VariationalSettings(epochs=1, epoch_size=16, batch_size=8)
+    settings = Task2VecSettings(estimator="variational", variational=short)
+    assert embed_task(shapes, bundled, settings, refits=True).fisher.refits is None
