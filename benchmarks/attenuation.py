@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from t2v_core.bank.bank import DEMO, Bank
+from t2v_core.bank.bank import Bank
 from t2v_core.embedding.tangent import KEPT, embed_tangents
 from t2v_core.embedding.tangent_kernel import cosines, gradients
 from t2v_core.measuring.bench import Bench
@@ -107,13 +107,13 @@ def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bank", default=str(DEMO))
+    parser.add_argument("--bank", default="bank", help="a bank, filled with the demo bank where it is new")
     parser.add_argument("--networks", type=int, default=KEPT.networks)
     parser.add_argument("--batches", type=int, default=6)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     begin = time.perf_counter()
-    bench = Bench(Bank(options.bank), demo_tasks(options.data, 0), 0, lambda *_: None)
+    bench = Bench(Bank(options.bank, demo=True), demo_tasks(options.data, 0), 0, lambda *_: None)
     judge = Judge(bench)
     sources = [bench.tasks[t].decoded for t in judge.sources]
     single = single_batches(sources, options.networks, options.batches)

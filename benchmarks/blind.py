@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from t2v_core.bank.bank import DEMO, Bank
+from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import kept_methods
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
@@ -54,10 +54,10 @@ def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bank", default=str(DEMO))
+    parser.add_argument("--bank", default="bank", help="a bank, filled with the demo bank where it is new")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    bench = Bench(Bank(options.bank), demo_tasks(options.data, 0), 0, lambda *_: None)
+    bench = Bench(Bank(options.bank, demo=True), demo_tasks(options.data, 0), 0, lambda *_: None)
     meta = bench.meta.of_kinds(("mixed",))
     columns = [i for i, e in enumerate(meta.experts) if e in bench.source]
     experts = [meta.experts[i] for i in columns]

@@ -28,7 +28,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from t2v_core.bank.bank import DEMO, Bank
+from t2v_core.bank.bank import Bank
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
 from t2v_core.probe.bundled import load_bundled
 from t2v_core.probe.heads import Head, fit_heads, fit_regularised_head, fit_two_epochs
@@ -73,13 +73,13 @@ def main() -> None:
     """Run and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bank", default=str(DEMO))
+    parser.add_argument("--bank", default="bank", help="a bank, filled with the demo bank where it is new")
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--every", type=int, default=1, help="use every n-th mixture and attribute without expert")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     begin = time.perf_counter()
-    bank = Bank(options.bank)
+    bank = Bank(options.bank, demo=True)
     meta = from_bank(bank)
     known = {t.id: t.decoded for t in photographs.tasks(read_cifar100(options.data), 0)}
     trained_on = {e.id: e.task_id for e in bank.experts() if e.task_id in known}

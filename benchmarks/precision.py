@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.distances import processor
-from t2v_core.bank.bank import DEMO, Bank
+from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
 from t2v_core.probe.bundled import load_bundled
@@ -35,12 +35,12 @@ def main() -> None:
     """Run and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bank", default=str(DEMO))
+    parser.add_argument("--bank", default="bank", help="a bank, filled with the demo bank where it is new")
     parser.add_argument("--every", type=int, default=4, help="use every n-th target")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     probe = load_bundled(torch.device("cpu"))
-    meta = from_bank(Bank(options.bank), probe.info).of_kinds(tuple(KINDS))
+    meta = from_bank(Bank(options.bank, demo=True), probe.info).of_kinds(tuple(KINDS))
     images = {t.id: t.decoded for t in photographs.tasks(read_cifar100(options.data), 0)}
     chosen = [t for t in meta.tasks if t in images][:: options.every]
     sources, allowed = meta.vectors.sources[TASK2VEC], meta.allowed
