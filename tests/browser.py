@@ -109,7 +109,7 @@ def _describe(page, events: list[str]) -> str:
     except Exception as error:  # closed, crashed, or on its way elsewhere
         shown = f"(cannot be read: {error})"
     happened = "\n".join(f"- {event}" for event in events[-EVENTS_SHOWN:]) or "- none"
-    return f"The page is at {page.url}. Its errors, {len(events)} in all, the last ones:\n{happened}\nIt shows:\n{shown}"
+    return f"The page is at {page.url}. Its last errors, of {len(events)}:\n{happened}\nIt shows:\n{shown}"
 
 
 def settled(page) -> None:

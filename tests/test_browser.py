@@ -95,6 +95,16 @@ def test_pages_paint_and_fit_a_narrow_window(app, path):
         assert overflow <= 1
 
 
+@pytest.mark.parametrize("width", [820, 1440])
+def test_a_toolbar_stands_above_its_figure_and_can_be_used(app, width):
+    with chromium(width=width) as page:
+        page.goto(f"{app}/Task_map")
+        settled(page)
+        bar, figure = (page.locator(s).first.bounding_box() for s in (".modebar", ".js-plotly-plot"))
+        assert bar["y"] + bar["height"] <= figure["y"]
+        page.locator("[data-title='Lasso Select']").first.click()
+
+
 def test_a_failure_tells_what_the_page_showed():
     page_itself = "<p>Nothing to see</p><script>console.error('so be it'); throw new Error('not me')</script>"
     with pytest.raises(AssertionError) as caught, chromium() as page:
