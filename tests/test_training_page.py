@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pages.common.training import _plain, duration
+from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.thumbnails import thumbnails
 from t2v_core.errors import InputError
@@ -19,7 +20,7 @@ from t2v_core.experts.speed import seconds_per_image, training_costs
 from t2v_core.jobs.store import DONE, Job, JobStore
 from t2v_core.new_experts import TrainOptions, train_expert
 from t2v_core.selection.candidates import have_seen
-from t2v_core.selection.meta_task import from_bank
+from t2v_core.selection.meta_task import GENERIC, from_bank
 from tests.conftest import text, write_folder, zip_folder
 from tests.jobs.test_jobs import wait_for, worker_of
 
@@ -54,7 +55,7 @@ def finished(bank, recommended) -> tuple[JobStore, Job]:
     """The recommendation of this test's bank."""
     store, job_id = JobStore(bank), recommended[1]
     moved = store.get(job_id).arguments | {"path": str(store.folder(job_id) / "upload.zip")}
-    store._write(job_id, {"arguments": moved})
+    store._write(schema.job.c.id == job_id, {"arguments": moved})
     return store, store.get(job_id)
 
 
@@ -175,10 +176,14 @@ def test_an_expert_that_starts_from_another_has_seen_what_that_has_seen(bank, sh
 
 def test_no_warning_where_images_are_kept_for_testing(open_page, bank_path, finished):
     store, job = finished
-    store._write(job.id, {"result": job.result | {"task": job.result["task"] | {"held_out": 12}}})
+    store._write(schema.job.c.id == job.id, {"result": job.result | {"task": job.result["task"] | {"held_out": 12}}})
     app = open_page(PAGE, bank_path, job=job.id)
     assert "Fine-tune an expert on these images" in [b.label for b in app.button]
     assert "kept for testing, so nobody" not in text(app)
+    assert app.selectbox(key="training_start").value == job.result["ranking"][0]["expert_id"]
+    store._write(schema.job.c.id == job.id, {"result": job.result | {"advice": {"expert_id": GENERIC}}})
+    app = open_page(PAGE, bank_path, job=job.id)
+    assert app.selectbox(key="training_start").value == GENERIC  # what the result advises comes first
 
 
 def test_no_training_without_its_images_or_labels(open_page, bank_path, finished):
@@ -193,7 +198,7 @@ def test_no_training_without_its_images_or_labels(open_page, bank_path, finished
 def test_results_of_an_earlier_version_offer_no_training(open_page, bank_path, finished):
     store, job = finished
     older = {k: v for k, v in job.result.items() if k != "training"}
-    store._write(job.id, {"result": older})
+    store._write(schema.job.c.id == job.id, {"result": older})
     app = open_page(PAGE, bank_path, job=job.id)
     assert not app.exception
     assert "was not measured when this ran" in text(app)

@@ -38,7 +38,9 @@ def offer_training(bank: Bank, job: Job) -> None:
     prices = {c["schedule"]: c for c in costs}
     names = sorted(prices, key=list(TITLES).index)
     starts = _starts(bank, result["ranking"])
-    start = st.selectbox("Start from", list(starts), format_func=starts.get, key="training_start")
+    advised = result.get("advice", result["ranking"][0])["expert_id"]
+    at = list(starts).index(advised) if advised in starts else 0
+    start = st.selectbox("Start from", list(starts), at, format_func=starts.get, key="training_start")
     chosen = st.radio("How thoroughly", names, format_func=lambda n: _price(prices[n]), key="training_schedule")
     own = next((e for e in bank.experts() if e.task_id == result["task"]["id"]), None)
     st.caption(
@@ -60,7 +62,7 @@ def offer_training(bank: Bank, job: Job) -> None:
         arguments = {name: given[name] for name in ("attribute", "probe", "max_images", "seed") if name in given}
         name = _plain(given.get("name") or result["task"]["name"])  # without the attribute, which is added anew
         arguments |= {"path": str(own_copy(store, job_id, source)), "name": name}
-        arguments |= {"schedule": chosen, "start": start}
+        arguments |= {"schedule": chosen, "start": None if start == GENERIC else start}
         store.submit("train", f"an expert for {arguments['name']}", arguments, job_id)
         st.query_params["job"] = job_id
         st.rerun()
@@ -119,19 +121,19 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.0f} hours"
 
 
-def _starts(bank: Bank, ranking: list[dict[str, Any]]) -> dict[str | None, str]:
+def _starts(bank: Bank, ranking: list[dict[str, Any]]) -> dict[str, str]:
     """What a training can start from, in words, by expert id: the ranked experts in order, and the generic network.
 
     Experts of another architecture are left out: what their training takes was not measured.
     """
     experts = {e.id: e for e in bank.experts()}
     usual = experts[GENERIC].architecture if GENERIC in experts else None
-    starts: dict[str | None, str] = {
+    starts = {
         r["expert_id"]: f"{r['rank']}. {r['name']}"
         for r in ranking
         if r["expert_id"] in experts and experts[r["expert_id"]].architecture == usual
     }
-    return starts | {None: GENERIC_START}
+    return starts | {GENERIC: GENERIC_START}
 
 
 def _price(cost: dict[str, Any]) -> str:
