@@ -106,8 +106,9 @@ def show_table(found: Compared) -> None:
     )
     st.caption(
         "**Costs grow in two ways.** What needs *every expert* passes the target's images through each of them, so its "
-        "seconds grow with the number of experts. All other methods look at the target once, whatever the number of "
-        "experts: their seconds stay as they are, and *an expert's share* falls as experts are added."
+        "seconds grow with the number of experts. All other methods pass them once through one network, or through "
+        "as many random ones, whatever the number of experts: their seconds stay nearly as they are (of EMD and "
+        "H-divergence a part grows), and *an expert's share* falls as experts are added."
     )
     if "model2vec" not in found.table.index:
         st.caption(f"**MODEL2VEC** is missing: {UNLEARNED}")
