@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
-from pages.common.data import audit_table
+from pages.common.data import audit_numbers, audit_table, compared
 from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
 from pages.common.takeaway import download
 from t2v_core.figures.choice import KIND_TITLES, audit_chart
@@ -12,9 +13,38 @@ from t2v_core.probe.weights import preferred
 from t2v_core.report.bank import bank_report
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.selectors import REFERENCES
+from t2v_core.selection.ways import DEFAULT
 
 RULES = {rule.name: rule.title for rule in (*REFERENCES, *map(Nearest, METRICS))}
-DEFAULT = "asymmetric"
+SIDE_BY_SIDE = 2
+"""Kinds of target in one chart; more would cover each other where the window is narrow."""
+
+
+def show_audit(table: pd.DataFrame) -> None:
+    """Every rule on every kind of target; two charts stand side by side, or below each other in a narrow window."""
+    kinds = [kind for kind in KIND_TITLES if kind in set(table["kind"])]
+    parts = [kinds[i : i + SIDE_BY_SIDE] for i in range(0, len(kinds), SIDE_BY_SIDE)]
+    if not parts:
+        return
+    for place, part in zip(st.container(key="wrap_charts").columns(len(parts)), parts, strict=True):
+        chart = audit_chart(table, {kind: KIND_TITLES[kind] for kind in part})
+        chart.update_xaxes(nticks=5, tickangle=0)
+        alt = f"Relative error increase of every rule of choice: {', '.join(KIND_TITLES[kind] for kind in part)}"
+        place.plotly_chart(chart, key=f"audit_{part[0]}", alt=alt)
+
+
+def beside_default(rows: pd.DataFrame) -> str:
+    """What the default rule loses on one kind of target, beside static and beside what loses less.
+
+    Args:
+        rows: of ``audit_table`` with the differences to the default rule, by rule.
+    """
+    loss = rows.loc[DEFAULT, "mean"]
+    shown = rows[(rows.index == "static") | (rows["mean"].round() < round(loss))]
+    differences = shown[[f"vs_{DEFAULT}{end}" for end in ("", "_low", "_high")]].itertuples()
+    others = [f"*{rule}* ({rows.loc[rule, 'mean']:+.0f} %) {compared(*found)}" for rule, *found in differences]
+    return "; ".join([f"the default rule loses {loss:+.0f} %", *others])
+
 
 bank = open_page(
     "Which expert should I start from?",
@@ -64,18 +94,17 @@ else:
         "For each target task, the error of the expert that a rule picks, compared with the best expert there is: "
         "0 % means the best was picked, +70 % that the error is 1.7 times as large. Bars: 95 % interval over tasks."
     )
-    st.plotly_chart(audit_chart(table, KIND_TITLES), key="audit", alt="Relative error increase of every rule of choice")
-    for kind, words in KIND_TITLES.items():
-        rows = table[table["kind"] == kind].set_index("rule")["mean"]
-        better = [f"*{rule}* ({value:+.0f} %)" for rule, value in rows.items() if value < rows.get(DEFAULT, 0)]
-        if better:
-            st.markdown(f"**{words}:** the default rule loses {rows[DEFAULT]:+.0f} %; {', '.join(better)} did better.")
+    show_audit(table)
+    by_kind = {kind: table[table["kind"] == kind].set_index("rule") for kind in KIND_TITLES}
+    st.markdown(
+        "\n".join(
+            f"- **{KIND_TITLES[k]}:** {beside_default(rows)}." for k, rows in by_kind.items() if DEFAULT in rows.index
+        )
+    )
+    st.caption("Points are the mean difference of two rules on the same tasks, with its 95 % interval over tasks.")
     with st.expander("What the rules mean, and all numbers"):
         st.markdown("\n".join(f"- **{rule}**: {text}" for rule, text in RULES.items()))
-        shown = table[["kind", "rule", "tasks", "optimum", "mean", "low", "high", "verdict"]].rename(
-            columns={"optimum": "best error %", "mean": "increase %", "low": "from %", "high": "to %"}
-        )
-        st.dataframe(shown.round(1), hide_index=True)
+        st.dataframe(audit_numbers(table), hide_index=True)
         download("Download as CSV", table, "audit")
 
 st.download_button(

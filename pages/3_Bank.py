@@ -142,7 +142,7 @@ counts = bank.counts()
 for column, (what, label) in zip(st.columns(len(COUNTED)), COUNTED.items(), strict=True):
     column.metric(label, f"{counts[what]:,}")
 for tab, draw, what in zip(
-    st.tabs(["Tasks", "Experts and errors", "Jobs", "Import and export"]),
+    st.tabs(["Tasks", "Experts and errors", "Jobs", "Import and export"], key="tab", bind="query-params"),
     (tasks_tab, experts_tab, jobs_tab, transfer_tab),
     (bank, bank, jobs(bank), bank),
     strict=True,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pages.common.data import task_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.selected import selected
-from pages.common.space import METRICS, available_metrics, distances, map_link, records
+from pages.common.space import METRICS, available_metrics, distances, map_link, paths_of, records
 from pages.common.takeaway import download, toolbar
 from pages.common.trees import among, picture, shown_tasks, tree, tree_fidelity, tree_metric
 from t2v_core.bank.bank import Bank
@@ -65,11 +65,12 @@ def cluster_table(ids: list[str], labels: NDArray, distance: NDArray, groups: li
         central = members[np.argsort(inner.sum(1), kind="stable")]
         group, share = Counter(groups[i] for i in members).most_common(1)[0]
         count = len(members)
+        most = group if share == count else f"mostly {group}" if 2 * share > count else f"mixed, most often {group}"
         tasks = [ids[i] for i in central]
         rows.append(
             {
                 "cluster": number,
-                "name": kept.get(frozenset(tasks), f"{group}" if share == count else f"mostly {group}"),
+                "name": kept.get(frozenset(tasks), most),
                 "tasks": count,
                 "within": inner.sum() / (count * (count - 1)) if count > 1 else np.nan,
                 "largest group": f"{group} ({share} of {count})",
@@ -115,7 +116,6 @@ def say_agreement(
 ) -> None:
     """How faithful the tree is, and how far clusters and the true groups agree."""
     fidelity = tree_fidelity(bank, metric, linkage, ids)
-    known = fidelity.placed
     lines = []
     if not np.isnan(fidelity.distances):
         lines.append(
@@ -125,9 +125,11 @@ def say_agreement(
     if not np.isnan(fidelity.taxonomy):
         lines.append(
             f"**The tree follows the taxonomy {words(fidelity.taxonomy)}** (cophenetic correlation "
-            f"{fidelity.taxonomy:.2f} over the {known.sum()} tasks with a place in it)."
+            f"{fidelity.taxonomy:.2f} over {fidelity.placed.sum()} tasks, those that the page Taxonomy takes at first: "
+            "mixtures, attributes and uploads have no one place in a tree of things)."
         )
-    used = known if GROUPS[colour].startswith("level") else np.ones(len(ids), dtype=bool)
+    places = paths_of(bank, None)
+    used = np.array([i in places or not GROUPS[colour].startswith("level") for i in ids])
     if used.sum() >= LEAST and len(set(groups[used])) > 1:
         rand = adjusted_rand(labels[used], groups[used])
         lines.append(

@@ -10,6 +10,7 @@ import streamlit as st
 from pages.common.efficiency import show_efficiency
 from pages.common.frame import BANK, open_page, show_error
 from pages.common.selection import (
+    UNLEARNED,
     Study,
     Upload,
     bank_study,
@@ -97,8 +98,8 @@ def offer_learning(bank: Bank) -> None:
     if not st.session_state.get("learning"):
         text, button = st.columns([4, 1.2], vertical_alignment="center")
         text.caption(
-            "**MODEL2VEC** learns from this bank's errors where each expert belongs. That takes about a minute, "
-            "once; the result is kept in the bank."
+            f"**MODEL2VEC**, which learns from errors where each expert belongs, is missing: {UNLEARNED} Let it learn: "
+            "that takes about a minute, and the result is kept in the bank."
         )
         if button.button("Learn MODEL2VEC", icon=":material/school:"):
             st.session_state["learning"] = True
@@ -214,19 +215,32 @@ if not study.audits:
         )
         st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
-left, right = st.columns([1, 2])
+above = st.container()
+views = [*VIEWS, *([EFFICIENCY] if source == THIS else [])]
+view = st.segmented_control("View", views, default=views[0], required=True, key="view", bind="query-params")
+about_rules = view != EFFICIENCY  # that view compares what was picked once, in trials of its own
+left, right = above.columns([1, 2])
 kinds = [ALL, *(k for k in study.audits if k != ALL)]
 kind = left.selectbox(
-    "Which targets", kinds, format_func=kind_title, key="kind", disabled=len(kinds) == 1, bind="query-params"
+    "Which targets",
+    kinds,
+    format_func=kind_title,
+    key="kind",
+    disabled=len(kinds) == 1 or not about_rules,
+    bind="query-params",
 )
 default = [r for r in ("asymmetric", "model2vec", "selected") if r in study.rules] or list(study.rules)
 rules = right.multiselect(
-    "Rules beside *static*", study.rules, default=default, key=f"rules {study.rules}", placeholder="static alone"
+    "Rules beside *static*",
+    study.rules,
+    default=default,
+    key=f"rules {study.rules}",
+    placeholder="static alone",
+    disabled=not about_rules,
 )
-if source == THIS and "model2vec" not in study.rules:
-    offer_learning(bank)
-views = [*VIEWS, *([EFFICIENCY] if source == THIS else [])]
-view = st.segmented_control("View", views, default=views[0], required=True, key="view", bind="query-params")
+if source == THIS and about_rules and "model2vec" not in study.rules:
+    with above:
+        offer_learning(bank)
 if view == EFFICIENCY:
     show_efficiency(bank)
 else:

@@ -17,13 +17,14 @@ from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
 from t2v_core.experts.speed import training_costs
 from t2v_core.experts.trained import hand_over
 from t2v_core.experts.training import fine_tune
-from t2v_core.experts.weights import keep_weights, read_expert
+from t2v_core.experts.weights import keep_weights, load_expert, read_expert
 from t2v_core.pipeline import embed, save
 from t2v_core.probe.bundled import SMALL_RESNET, load_bundled
 from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.registry import load_probe
 from t2v_core.probe.weights import BUNDLED
 from t2v_core.request import Options, Report, staged
+from t2v_core.selection.candidates import have_seen
 from t2v_core.task.worlds import slug
 
 TRAINING = "fine-tuning the expert"
@@ -37,6 +38,7 @@ class TrainOptions:
     Attributes:
         path, name, attribute, probe, max_images, seed, device: the task and its embedding, as in ``Options``.
         network: what is fine-tuned: ``"bundled"``, a torchvision model or ``"timm/<model>"``.
+        start: id of an expert of the bank to fine-tune in place of ``network``.
         schedule: one of ``SCHEDULES``.
         epochs, images_per_epoch: in place of the schedule's own.
     """
@@ -49,6 +51,7 @@ class TrainOptions:
     seed: int = 0
     device: str = "auto"
     network: str = BUNDLED
+    start: str | None = None
     schedule: str = "scaled"
     epochs: int | None = None
     images_per_epoch: int | None = None
@@ -91,7 +94,7 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | 
     """Fine-tune an expert on a person's labelled images, and put it into the bank with its task.
 
     The task and its embedding are in the bank before the training begins. An expert that is there already,
-    trained in the same way, is not trained again.
+    trained in the same way, is not trained again; one that was trained in another way is replaced.
 
     Args:
         bank: where task and expert go.
@@ -107,7 +110,11 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | 
     """
     _check_name(options.name)
     device = pick_device(options.device)
-    network = load_probe(options.network, device, staged(report, "loading the network"))
+    start = _start(bank, options)
+    if start is None:
+        network = load_probe(options.network, device, staged(report, "loading the network"))
+    else:
+        network = load_expert(start, bank.weights, device)
     schedule = choose_schedule(
         options.schedule, network.info.spec, options.seed, options.epochs, options.images_per_epoch
     )
@@ -115,6 +122,11 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | 
     task = embed(Options(**about_task, seed=options.seed, device=options.device), report)
     if task.info is None or len(task.record.classes) < 2:
         raise InputError(f"'{task.record.name}' has no labels; an expert learns to tell classes apart, so give them")
+    if start is not None and start.id in have_seen(bank, list(task.decoded.digests)):
+        raise InputError(
+            f"the expert {start.name!r} has learned from some of these very images, so how good it is could not be "
+            "told; start from another"
+        )
     save(bank, task)
     expert_id = f"expert-{task.record.id}" + ("" if options.network == BUNDLED else f"-{slug(options.network)}")
     present = next((e for e in bank.experts() if e.id == expert_id), None)
@@ -131,7 +143,7 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | 
         trained.file.name,
         trained.sha256,
         task.record.id,
-        trained.training,
+        trained.training | ({} if start is None else _descent(bank, start)),
         spec=network.info.spec,
     )
     bank.save_expert(expert)
@@ -151,6 +163,28 @@ def add(bank: Bank, options: AddOptions, report: Report) -> dict[str, Any]:
         raise InputError(f"{source[:LONGEST_NAME]!r} is no model's name, such as resnet18 or timm/convnext_nano")
     given = (source, o.architecture, o.task_id, o.name, o.input_size, pick_device(o.device), report)
     return {"rows": add_experts(bank, *given, named=o.file is None)}
+
+
+def _start(bank: Bank, options: TrainOptions) -> ExpertRecord | None:
+    """The expert that is to be fine-tuned, if any.
+
+    Raises:
+        InputError: the bank does not hold it, or a network is named beside it.
+    """
+    if options.start is None:
+        return None
+    if options.network != BUNDLED:
+        raise InputError(f"--start takes an expert of the bank in place of --network {options.network}; give one")
+    found = next((e for e in bank.experts() if e.id == options.start), None)
+    if found is None:
+        raise InputError(f"there is no expert {options.start!r} in the bank at {bank.location}; `experts` lists them")
+    return found
+
+
+def _descent(bank: Bank, start: ExpertRecord) -> dict[str, object]:
+    """What is recorded of the expert that another was fine-tuned from: its name, and the images it has learned from."""
+    own = [t.image_set for t in bank.tasks() if t.id == start.task_id]
+    return {"from": start.id, "from_expert": start.name, "seen_before": [*own, *start.seen_before]}
 
 
 def _trained_alike(expert: ExpertRecord, network: Probe, schedule: Schedule) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -23,6 +24,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+TEXT_SHOWN, LOG_SHOWN, EVENTS_SHOWN = 2000, 6000, 30
+"""Characters of a page, characters of a log, and events of a session that are told of a failure."""
 
 
 def find_chromium() -> str | None:
@@ -59,11 +64,14 @@ def dashboard(bank: Path, log: Path, **environment: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+        text = log.read_text(errors="replace")
+        if "Traceback" in text:  # a page shows none
+            logging.getLogger(__name__).warning("the dashboard's log ends with\n%s", text[-LOG_SHOWN:])
 
 
 @contextmanager
 def chromium(width: int = 1440, height: int = 900) -> Iterator:
-    """A page in a fresh headless Chromium."""
+    """A page in a fresh headless Chromium; an error raised meanwhile carries a note of what the page shows by then."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -72,9 +80,36 @@ def chromium(width: int = 1440, height: int = 900) -> Iterator:
             context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
             page = context.new_page()
             page.set_default_timeout(60_000)
-            yield page
+            events = _listen(page)
+            try:
+                yield page
+            except Exception as error:
+                error.add_note(_describe(page, events))
+                raise
         finally:
             browser.close()
+
+
+def _listen(page) -> list[str]:
+    """A list that grows by every error of a page's session: console, exceptions, requests that failed."""
+    events: list[str] = []
+    page.on("console", lambda m: events.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda error: events.append(f"page error: {error}"))
+    page.on("requestfailed", lambda request: events.append(f"request failed: {request.url} ({request.failure})"))
+    page.on("response", lambda r: events.append(f"status {r.status}: {r.url}") if r.status >= 400 else None)
+    page.on("crash", lambda _: events.append("the page crashed"))
+    return events
+
+
+def _describe(page, events: list[str]) -> str:
+    """Where a page is, what it shows, and which errors there were."""
+    try:
+        lines = page.locator("body").inner_text(timeout=5000).splitlines()
+        shown = "\n".join(filter(str.strip, lines))[:TEXT_SHOWN]
+    except Exception as error:  # closed, crashed, or on its way elsewhere
+        shown = f"(cannot be read: {error})"
+    happened = "\n".join(f"- {event}" for event in events[-EVENTS_SHOWN:]) or "- none"
+    return f"The page is at {page.url}. Its last errors, of {len(events)}:\n{happened}\nIt shows:\n{shown}"
 
 
 def settled(page) -> None:

@@ -73,6 +73,19 @@ def test_tasks_stand_with_their_pictures_and_plain_columns_first(open_page, bank
     assert "pictures" not in open_page(PAGE, bank_path).dataframe[0].value
 
 
+def test_a_link_opens_the_tab_it_names(open_page, bank_path):
+    app = open_page(PAGE, bank_path, tab="Jobs")
+    assert not app.exception
+    assert app.session_state["tab"] == "Jobs"
+    assert open_page(PAGE, bank_path).session_state["tab"] == "Tasks"
+
+
+def test_the_audit_has_plain_headings(open_page, judged_bank, bank_path):
+    table = open_page(PAGE, bank_path).dataframe[-1].value
+    assert list(table)[:4] == ["targets", "rule", "tasks", "best error, %"]
+    assert set(table["targets"]) == {"Mixed classes", "All targets"}
+
+
 def test_pictures_too_many_for_a_page_are_those_asked_for():
     from pages.common.pictures import within
 

@@ -60,7 +60,7 @@ def test_a_folder_is_previewed_ranked_kept_and_found_on_the_map(app, tmp_path, s
         settled(page)
         page.locator("input[type=file]").set_input_files(shapes_folder)
         page.get_by_role("heading", name="shapes: 60 images, 5 classes").wait_for()
-        page.get_by_text("1 files are left out").wait_for()
+        page.get_by_text("1 file is left out").wait_for()
         find_expert(page)
         page.get_by_role("button", name="Keep this task in the bank").click()
         page.get_by_text("The task is kept in the bank.").wait_for()
@@ -93,3 +93,25 @@ def test_pages_paint_and_fit_a_narrow_window(app, path):
         assert page.get_by_test_id("stException").count() == 0
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 1
+
+
+@pytest.mark.parametrize("width", [820, 1440])
+def test_a_toolbar_stands_above_its_figure_and_can_be_used(app, width):
+    with chromium(width=width) as page:
+        page.goto(f"{app}/Task_map")
+        settled(page)
+        bar, figure = (page.locator(s).first.bounding_box() for s in (".modebar", ".js-plotly-plot"))
+        assert bar["y"] + bar["height"] <= figure["y"]
+        page.locator("[data-title='Lasso Select']").first.click()
+
+
+def test_a_failure_tells_what_the_page_showed():
+    page_itself = "<p>Nothing to see</p><script>console.error('so be it'); throw new Error('not me')</script>"
+    with pytest.raises(AssertionError) as caught, chromium() as page:
+        page.goto(f"data:text/html,{page_itself}")
+        raise AssertionError
+    (note,) = caught.value.__notes__
+    assert "The page is at data:text/html" in note
+    assert "Nothing to see" in note
+    assert "console: so be it" in note
+    assert "page error: not me" in note

@@ -118,12 +118,14 @@ def test_the_table_holds_all_rules_with_what_they_need_and_cost(methods, measure
         table.index
     )
     assert (
-        table.loc["oracle", [c for c in table if table[c].dtype == float and c not in ("seconds", "once")]] == 0
+        table.loc["oracle", [c for c in table if table[c].dtype == float and c not in ("target", "seconds", "once")]]
+        == 0
     ).all()
     assert table.loc["pseudotask", "needs"] == "images"
     assert table.loc["tangent", "needs"] == "images, labels"
     assert table.loc["oracle", "needs"] == "images, labels, every expert"
     assert table.loc["tangent", "seconds"] == 0.5
+    assert table.loc["tangent", "target"] == 1.5
     assert table.loc["chance", "seconds"] == 0
     assert table["All targets"].is_monotonic_increasing
 

@@ -49,6 +49,28 @@ def test_home_counts_what_is_there(open_page, bank_path):
     assert "8 tasks, 4 experts, 32 measured errors" in text(app)
 
 
+def test_home_compares_rules_by_their_paired_difference(open_page, judged_bank, bank_path):
+    app = open_page("app.py", bank_path)
+    assert "- **Mixed classes:** the default rule loses" in text(app)
+    assert "*static*" in text(app)
+    assert list(app.dataframe[0].value)[:2] == ["targets", "rule"]
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "words"),
+    [
+        (5.0, 1.0, 9.0, "did better, by 5.0 points [1.0, 9.0]"),
+        (-5.0, -9.0, -1.0, "did worse, by 5.0 points [1.0, 9.0]"),
+        (5.0, -1.0, 9.0, "cannot be told apart from it (+5.0 points [-1.0, 9.0])"),
+        (5.0, float("nan"), float("nan"), "cannot be told apart from it"),
+    ],
+)
+def test_a_difference_in_words(gain, low, high, words):
+    from pages.common.data import compared
+
+    assert compared(gain, low, high) == words
+
+
 def test_a_link_to_a_task_shows_it_and_its_neighbours(open_page, bank_path):
     app = open_page(MAP, bank_path, task="digits")
     assert app.selectbox(key="map_find").value == "digits"
@@ -186,5 +208,7 @@ def test_a_preview_shows_classes_warnings_and_pictures(shapes_folder):
     seen = preview.__wrapped__(str(shapes_folder), "shapes")
     assert seen.found.tasks[0].classes == ("circle", "cross", "square", "star", "triangle")
     assert [s.name for s in seen.skipped[0]] == ["circle/notes.jpg"]
+    assert seen.readable[0].counts.tolist() == [12] * 5
+    assert seen.found.tasks[0].counts.tolist() == [13, 12, 12, 12, 12]
     assert {label for label, _ in seen.examples[0]} == {"circle", "cross", "square", "star", "triangle"}
     assert all(data.startswith(b"\x89PNG") for _, data in seen.examples[0])

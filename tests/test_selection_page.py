@@ -154,6 +154,18 @@ def test_the_matrix_answers_to_its_controls(open_page, place):
         assert not app.error
 
 
+def test_what_has_no_say_in_a_view_is_disabled(open_page, place):
+    for view, idle in (("How many images?", True), ("Task by task", False)):
+        app = open_page(place, view=view, kind="Mixed classes")
+        assert app.selectbox(key="kind").disabled == idle
+        assert app.multiselect[0].disabled == idle
+        assert app.selectbox(key="kind").value == "mixed"
+
+
+def test_a_missing_model2vec_says_why(open_page, place):
+    assert "has not learned from this bank's errors as they are now" in text(open_page(place))
+
+
 def test_model2vec_is_learned_beside_the_page_and_then_judged(open_page, place):
     app = open_page(place)
     assert "model2vec" not in app.multiselect[0].options
@@ -200,7 +212,9 @@ def test_the_published_errors_give_the_published_figures(open_page, place):
 
 def test_without_embeddings_the_order_is_told(open_page, place):
     assert "ordered by their best error" in text(open_page(place, source=PUBLISHED, view="Task by task"))
-    assert "norm of the task's embedding" in text(open_page(place, view="Task by task"))
+    shown = text(open_page(place, view="Task by task"))
+    assert "norm of the task's embedding grows; here, " in shown
+    assert "the norm and the best error" in shown
 
 
 def test_a_persons_distances_are_judged_on_the_published_errors(open_page, place):
@@ -218,7 +232,7 @@ def test_a_persons_own_tables(open_page, place):
     assert "1 of 11 errors are missing" in text(app)  # x is no candidate for x
     app = app.selectbox[0].select("pre-trained").run()
     assert not app.exception
-    assert "generic by" in text(app)
+    assert "cannot be told apart from generic" in text(app)  # over two tasks
     app = bring(app, "scores", "task,z,x,y\nx,1,2,3\na,3,2,1\nb,3,1,2\nunknown,1,1,1\n")
     assert "The errors do not know the tasks 'unknown'" in text(app)
     losses = [line for line in text(app).splitlines() if line.startswith("- **selected**")]

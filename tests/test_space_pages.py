@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -140,6 +141,19 @@ def test_names_stay_with_what_a_cluster_holds(open_page, bank_path):
     assert "**Cluster 2, my find:**" in text(app)
     app.slider(key="clusters").set_value(8).run()  # every task by itself
     assert ("my find" in app.dataframe[0].value["name"].tolist()) == (" · " not in held)
+
+
+def test_a_cluster_is_mostly_of_a_group_that_most_of_it_belong_to(open_page, bank_path):
+    app = open_page(SIMILARITY, bank_path, clusters="2", colour="role in this bank")
+    for _, row in app.dataframe[0].value.iterrows():
+        share, count = map(int, re.search(r"\((\d+) of (\d+)\)$", row["largest group"]).groups())
+        assert row["name"].startswith("mostly ") == (count > share > count / 2)
+        assert row["name"].startswith("mixed, most often ") == (share <= count / 2)
+
+
+def test_tree_and_taxonomy_are_compared_over_the_tasks_of_the_page_taxonomy(open_page, bank_path):
+    found = re.search(r"over (\d+) tasks, those that the page Taxonomy takes", text(open_page(SIMILARITY, bank_path)))
+    assert f"{found[1]} tasks take part" in text(open_page(TAXONOMY, bank_path))
 
 
 def test_names_at_the_edges_can_be_hidden(open_page, bank_path):

@@ -12,11 +12,15 @@ import pytest
 import torch
 
 from pages.common.training import _plain, duration
+from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.thumbnails import thumbnails
+from t2v_core.errors import InputError
 from t2v_core.experts.speed import seconds_per_image, training_costs
 from t2v_core.jobs.store import DONE, Job, JobStore
 from t2v_core.new_experts import TrainOptions, train_expert
+from t2v_core.selection.candidates import have_seen
+from t2v_core.selection.meta_task import GENERIC, from_bank
 from tests.conftest import text, write_folder, zip_folder
 from tests.jobs.test_jobs import wait_for, worker_of
 
@@ -51,7 +55,7 @@ def finished(bank, recommended) -> tuple[JobStore, Job]:
     """The recommendation of this test's bank."""
     store, job_id = JobStore(bank), recommended[1]
     moved = store.get(job_id).arguments | {"path": str(store.folder(job_id) / "upload.zip")}
-    store._write(job_id, {"arguments": moved})
+    store._write(schema.job.c.id == job_id, {"arguments": moved})
     return store, store.get(job_id)
 
 
@@ -94,11 +98,17 @@ def test_an_expert_is_trained_from_a_result_and_handed_over(open_page, bank_path
 
     monkeypatch.setattr(JobStore, "submit", shortened)
     app = open_page(PAGE, bank_path, job=job.id)
+    starts = app.selectbox(key="training_start")
+    first = job.result["ranking"][0]
+    assert starts.value == first["expert_id"]
+    assert starts.options[-1].startswith("the generic network")
+    assert "None of your images are kept for testing" in app.warning[-1].value
     app.radio(key="training_schedule").set_value("brief")
     app = button(app, "Fine-tune an expert on these images").click().run()
     assert not app.exception
     training = store.get(app.query_params["job"])
     assert (training.kind, training.arguments["schedule"]) == ("train", "brief")
+    assert training.arguments["start"] == first["expert_id"]
     store.remove(job.id)  # the training has the images for itself
     training = wait_for(store, training.id)
     assert training.state == DONE, training.message
@@ -107,6 +117,7 @@ def test_an_expert_is_trained_from_a_result_and_handed_over(open_page, bank_path
     app = open_page(PAGE, bank_path, job=training.id)
     assert not app.exception
     assert "Your expert is ready: mine" in text(app)
+    assert f"It started from {first['name']}, learned from 60 images" in text(app)
     assert "it learned from all of your images" in text(app)
     file = store.folder(training.id) / "out" / training.result["download"]
     with zipfile.ZipFile(file) as archive:
@@ -138,6 +149,43 @@ def test_an_expert_is_judged_on_images_it_did_not_learn_from(bank, shapes_folder
     assert again["tested"] == found["tested"]
 
 
+def test_an_expert_that_starts_from_another_has_seen_what_that_has_seen(bank, shapes_folder, tmp_path):
+    def train(**options) -> dict:
+        asked = TrainOptions(str(shapes_folder), epochs=1, images_per_epoch=64, **options)
+        return train_expert(bank, asked, lambda *_: None, tmp_path / "out")
+
+    found = train(start="expert-textures")
+    assert found["training"]["from"] == "expert-textures"
+    assert train(start="expert-textures")["already"]
+    meta = from_bank(bank)
+    allowed = dict(zip(meta.tasks, meta.allowed[:, meta.experts.index(found["id"])], strict=True))
+    assert not allowed["textures"]
+    assert allowed["digits"]
+    textures = next(t.image_set for t in bank.tasks() if t.id == "textures")
+    assert have_seen(bank, [f"{int(bank.image_sets()[textures][0]):016x}"]) >= {found["id"], "expert-textures"}
+    for wrong, words in (
+        ({"start": "expert-shapes"}, "learned from some of these very images"),
+        ({"start": "nobody"}, "no expert 'nobody'"),
+        ({"start": "expert-digits", "network": "resnet18"}, "in place of --network resnet18"),
+    ):
+        with pytest.raises(InputError, match=words):
+            train(**wrong)
+    assert not train(start="expert-digits")["already"]  # another start replaces it
+    assert next(e for e in bank.experts() if e.id == found["id"]).training["from"] == "expert-digits"
+
+
+def test_no_warning_where_images_are_kept_for_testing(open_page, bank_path, finished):
+    store, job = finished
+    store._write(schema.job.c.id == job.id, {"result": job.result | {"task": job.result["task"] | {"held_out": 12}}})
+    app = open_page(PAGE, bank_path, job=job.id)
+    assert "Fine-tune an expert on these images" in [b.label for b in app.button]
+    assert "kept for testing, so nobody" not in text(app)
+    assert app.selectbox(key="training_start").value == job.result["ranking"][0]["expert_id"]
+    store._write(schema.job.c.id == job.id, {"result": job.result | {"advice": {"expert_id": GENERIC}}})
+    app = open_page(PAGE, bank_path, job=job.id)
+    assert app.selectbox(key="training_start").value == GENERIC  # what the result advises comes first
+
+
 def test_no_training_without_its_images_or_labels(open_page, bank_path, finished):
     _, job = finished
     Path(job.arguments["path"]).unlink()
@@ -150,7 +198,7 @@ def test_no_training_without_its_images_or_labels(open_page, bank_path, finished
 def test_results_of_an_earlier_version_offer_no_training(open_page, bank_path, finished):
     store, job = finished
     older = {k: v for k, v in job.result.items() if k != "training"}
-    store._write(job.id, {"result": older})
+    store._write(schema.job.c.id == job.id, {"result": older})
     app = open_page(PAGE, bank_path, job=job.id)
     assert not app.exception
     assert "was not measured when this ran" in text(app)

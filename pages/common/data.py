@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.common.selection import kind_title
 from t2v_core.bank.bank import Bank
 from t2v_core.selection.audit import audit_by_kind
 from t2v_core.selection.audit import audit_table as table_of_audits
@@ -14,7 +15,7 @@ from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.track_record import track_records
-from t2v_core.selection.ways import WAYS
+from t2v_core.selection.ways import DEFAULT, WAYS
 from t2v_core.space.tables import task_table as table_of_tasks
 
 
@@ -24,8 +25,39 @@ def task_table(bank: Bank) -> pd.DataFrame:
 
 
 def audit_table(bank: Bank) -> pd.DataFrame:
-    """How much each rule of "Get an expert" loses in this bank (see ``selection.audit.audit_table``)."""
+    """How much each rule of "Get an expert" loses in this bank, beside static and beside the default rule.
+
+    See ``selection.audit.audit_table``.
+    """
     return _audit_table(bank, bank.location, bank.version())
+
+
+AUDIT_COLUMNS = {
+    "kind": "targets",
+    "rule": "rule",
+    "tasks": "tasks",
+    "optimum": "best error, %",
+    "mean": "loses, %",
+    "low": "from, %",
+    "high": "to, %",
+    "verdict": "in words",
+}
+
+
+def audit_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """An ``audit_table`` as people read it."""
+    shown = table[list(AUDIT_COLUMNS)].assign(kind=table["kind"].map(kind_title))
+    return shown.rename(columns=AUDIT_COLUMNS).round(1)
+
+
+def compared(gain: float, low: float, high: float) -> str:
+    """What a difference on the same tasks, positive where better, and its interval say of a rule."""
+    if low > 0:
+        return f"did better, by {gain:.1f} points [{low:.1f}, {high:.1f}]"
+    if high < 0:
+        return f"did worse, by {-gain:.1f} points [{-high:.1f}, {-low:.1f}]"
+    between = "" if pd.isna(low) else f" ({gain:+.1f} points [{low:.1f}, {high:.1f}])"
+    return f"cannot be told apart from it{between}"
 
 
 def kept_ways(bank: Bank) -> list[str]:
@@ -46,7 +78,7 @@ def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 @st.cache_resource(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     rules = [Nearest(metric) for metric in METRICS]
-    return table_of_audits(audit_by_kind(from_bank(_bank), rules)).dropna(subset=["mean"])
+    return table_of_audits(audit_by_kind(from_bank(_bank), rules), ("static", DEFAULT)).dropna(subset=["mean"])
 
 
 @st.cache_data(show_spinner=False, max_entries=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.data import audit_table
+from pages.common.data import audit_numbers, audit_table
 from pages.common.frame import plain, show_error
 from pages.common.takeaway import download
 from pages.common.work import show_failure, watch
@@ -97,7 +97,7 @@ def show_experts(bank: Bank) -> None:
     st.caption(f"Errors were measured on {matrix.shape[0]} tasks, under {matrix.shape[1]} experts.")
     download("Download all errors as CSV", matrix, "errors", index=True)
     with st.expander("How well each rule of choice does in this bank"):
-        st.dataframe(audit_table(bank).round(1), hide_index=True)
+        st.dataframe(audit_numbers(audit_table(bank)), hide_index=True)
 
 
 def measure_errors(bank: Bank, store: JobStore) -> None:

@@ -10,12 +10,16 @@ from t2v_core.bank.bank import Bank, default_location
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import JobStore
 
+# Plotly lays its toolbar over the figure's top right, where titles and legends stand: it is moved above the figure.
 STYLE = """
 <style>
   .block-container {padding: 2.6rem clamp(1rem, 3vw, 3.5rem) 4rem; max-width: 1600px;}
   h1 {padding-top: 0; margin-bottom: .1rem;}
   .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
   .st-key-wrap [data-testid="stColumn"], .st-key-wrap_charts [data-testid="stColumn"] {min-width: min(24rem, 100%);}
+  .stElementContainer:has([data-testid="stPlotlyChart"]) {margin-top: 28px; overflow: visible;}
+  [data-testid="stPlotlyChart"] .js-plotly-plot {overflow: visible !important;}
+  [data-testid="stPlotlyChart"] .modebar {top: -28px !important;}
   .st-key-wrap_small [data-testid="stColumn"] {min-width: min(17rem, 100%);}
 </style>
 """

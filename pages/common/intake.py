@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from t2v_core.bank.bank import Bank
@@ -90,6 +91,7 @@ class Preview:
 
     Attributes:
         found: the scan.
+        readable: per task, the task without the files that are no readable images.
         fault: what keeps a method from learning from its labels; empty where nothing does.
         warnings: per task, sentences about its images.
         skipped: per task, files that are no readable images.
@@ -97,6 +99,7 @@ class Preview:
     """
 
     found: Scan
+    readable: list[Task]
     fault: str
     warnings: list[list[str]]
     skipped: list[list[Skipped]]
@@ -112,23 +115,20 @@ def preview(path: str, name: str) -> Preview:
     """
     found, fault = look(Path(path), name=name)
     looked = [_look(task) for task in found.tasks[:1]]
-    return Preview(
-        found,
-        fault,
-        [w for w, _, _ in looked],
-        [s for _, s, _ in looked],
-        [e for _, _, e in looked],
-    )
+    readable, warnings, skipped, examples = (list(part) for part in zip(*looked, strict=True))
+    return Preview(found, readable, fault, warnings, skipped, examples)
 
 
-def _look(task: Task) -> tuple[list[str], list[Skipped], list[tuple[str, bytes]]]:
+def _look(task: Task) -> tuple[Task, list[str], list[Skipped], list[tuple[str, bytes]]]:
     part = subsample(task, LOOK_AT, seed=0)
     seen = inspect(part)
     readable = part.take(seen.readable)
     if not len(readable):
         raise InputError(f"none of the {len(part)} images of '{task.name}' can be read; give JPEG, PNG or WebP files")
     warnings = warnings_for(readable, [d for d in seen.digests if d])
-    return warnings, list(seen.skipped), _examples(readable)
+    bad = set(part.index[~seen.readable].tolist())
+    left = task.take(np.array([i not in bad for i in task.index.tolist()]))
+    return left, warnings, list(seen.skipped), _examples(readable)
 
 
 def _examples(task: Task) -> list[tuple[str, bytes]]:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common.selection import bank_study, kind_title
+from pages.common.frame import SELECTION
+from pages.common.selection import UNLEARNED, bank_study, kind_title
 from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
@@ -96,20 +97,35 @@ def show_table(found: Compared) -> None:
         config=toolbar("losses"),
         alt="Loss of every method, with what it needs and costs",
     )
-    tasks = len(found.audits[kind].meta.tasks)
+    meta = found.audits[kind].meta
+    experts = len(meta.experts)
     st.caption(
-        f"Left is good; beside a name stand its processor seconds for one target and one expert. Over {tasks} targets; "
-        "lines: 95 % intervals over them. Where intervals overlap, do not call one method better. All this is on small "
-        "photographs with small networks: the order may differ elsewhere."
+        f"Left is good; beside a name stand its processor seconds for one target with all {experts} experts. Over "
+        f"{len(meta.tasks)} targets; lines: 95 % intervals over them. Where intervals overlap, do not call one method "
+        "better. All this is on small photographs with small networks: the order may differ elsewhere."
     )
+    st.caption(
+        "**Costs grow in two ways.** What needs *every expert* passes the target's images through each of them, so its "
+        "seconds grow with the number of experts. All other methods pass them once through one network, or through "
+        "as many random ones, whatever the number of experts: their seconds stay nearly as they are (of EMD and "
+        "H-divergence a part grows), and *an expert's share* falls as experts are added."
+    )
+    if "model2vec" not in found.table.index:
+        st.caption(f"**MODEL2VEC** is missing: {UNLEARNED}")
+        st.page_link(SELECTION, label="Learn MODEL2VEC", icon=":material/school:")
     st.dataframe(
         _shown(found),
         hide_index=True,
         height=min(38 + 35 * len(found.table), 780),
         column_config={
             "method": st.column_config.TextColumn(pinned=True, width=150),
+            "target": st.column_config.NumberColumn(
+                "seconds a target", format="%.2f", help=f"Processor seconds for one target with all {experts} experts."
+            ),
             "seconds": st.column_config.NumberColumn(
-                format="%.4f", help="Processor seconds for one target and one expert."
+                "an expert's share",
+                format="%.4f",
+                help="The same for one expert: what it takes where each is needed, else a share of a fixed cost.",
             ),
             "once": st.column_config.NumberColumn(
                 "once an expert", format="%.2f", help="Processor seconds for one expert, when the bank is built."
@@ -141,8 +157,8 @@ def show_table(found: Compared) -> None:
 def _shown(found: Compared) -> pd.DataFrame:
     """The table as people read it: means beside their intervals."""
     table = found.table.sort_values(ALL, kind="stable")
-    shown = pd.DataFrame({"method": table.index, "needs": table["needs"], "seconds": table["seconds"]})
-    shown["once"] = table["once"]
+    shown = pd.DataFrame({"method": table.index, "needs": table["needs"]})
+    shown[["target", "seconds", "once"]] = table[["target", "seconds", "once"]]
     for kind in sorted(found.audits, key=lambda kind: kind != ALL):  # the rows stand in the order of all targets
         shown[kind_title(kind)] = table[kind]
         shown[f"{kind_title(kind)}: 95 %"] = [

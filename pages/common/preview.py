@@ -23,7 +23,7 @@ NAMED = 76
 
 def show_heading(seen: Preview) -> DeltaGenerator:
     """Name and counts; gives the row they stand in."""
-    task = seen.found.tasks[0]
+    task = seen.readable[0]
     classes = f"{len(task.classes)} class{'es' if len(task.classes) > 1 else ''}" if task.labelled else "no labels"
     held = f", {int(task.held_out.sum()):,} of them for testing" if task.held_out.any() else ""
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -33,12 +33,12 @@ def show_heading(seen: Preview) -> DeltaGenerator:
 
 def show_preview(seen: Preview) -> None:
     """Warnings, files left out, images a class, a few images."""
-    task = seen.found.tasks[0]
+    task = seen.readable[0]
     for text in [*seen.found.warnings, *seen.warnings[0]]:
         st.warning(text)
     left_out = [*seen.found.skipped, *seen.skipped[0]]
     if left_out:
-        with st.expander(f"{len(left_out)} files are left out"):
+        with st.expander("1 file is left out" if len(left_out) == 1 else f"{len(left_out):,} files are left out"):
             st.dataframe(pd.DataFrame([asdict(s) for s in left_out]), hide_index=True)
     if not task.labelled:
         with st.container(horizontal=True):

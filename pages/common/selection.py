@@ -32,6 +32,12 @@ KIND_TITLES = {
     "attribute without expert": "New labels, no expert for them",
 }
 
+UNLEARNED = (
+    "it has not learned from this bank's errors as they are now; they change with every expert, task or error that is "
+    "added or removed."
+)
+"""Why MODEL2VEC is not among the rules."""
+
 Upload = tuple[str, bytes]
 """Name and content of a file."""
 

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from pages.common.norms import grows
 from pages.common.selected import chosen_task, select
 from pages.common.selection import Study, kind_title
 from pages.common.takeaway import download, toolbar
@@ -15,6 +16,7 @@ from t2v_core.figures.error_matrix import error_matrix
 from t2v_core.figures.violins import BEST, violins
 from t2v_core.selection.by_task import candidate_table, in_order, norms, picks, reason, score_words, task_table
 from t2v_core.selection.regret import picked
+from t2v_core.space.correlation import rank_correlation
 
 PAGE, MOST = 60, 200
 """Tasks on a page where they are turned over, and the most that are drawn at once."""
@@ -38,9 +40,11 @@ def show_tasks(study: Study, kind: str, rules: list[str]) -> None:
     """
     found = study.audits[kind]
     meta, order = found.meta, in_order(found.meta)
+    norm = norms(meta)
     ordered = (
-        "From left to right the norm of the task's embedding grows: tasks on the right ask more of a network."
-        if np.isfinite(norms(meta)).any()
+        "From left to right the norm of the task's embedding grows; here, "
+        f"{grows(rank_correlation(norm, meta.best), 'the norm', 'the best error')}."
+        if np.isfinite(norm).any()
         else "No embeddings are known here, so the tasks are ordered by their best error."
     )
     st.write(

@@ -12,7 +12,9 @@ from pages.common.work import own_copy
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import LONGEST_NAME
 from t2v_core.jobs.store import Job
+from t2v_core.selection.meta_task import GENERIC
 
+BUNDLED, GENERIC_START = "bundled", "the generic network, as the bank's own experts did"
 TITLES = {"scaled": "thorough, as the bank's own experts were trained", "brief": "brief"}
 
 
@@ -35,14 +37,22 @@ def offer_training(bank: Bank, job: Job) -> None:
         return
     prices = {c["schedule"]: c for c in costs}
     names = sorted(prices, key=list(TITLES).index)
+    starts = _starts(bank, result["ranking"])
+    advised = result.get("advice", result["ranking"][0])["expert_id"]
+    at = list(starts).index(advised) if advised in starts else 0
+    start = st.selectbox("Start from", list(starts), at, format_func=starts.get, key="training_start")
     chosen = st.radio("How thoroughly", names, format_func=lambda n: _price(prices[n]), key="training_schedule")
     own = next((e for e in bank.experts() if e.task_id == result["task"]["id"]), None)
     st.caption(
-        "It starts from the generic network, as every expert of this bank does, and learns from the images that were "
-        "used above but those kept for testing. Task and expert then stand in the bank, where others can use them; the "
-        "images do not. The time was measured on this machine when your images were ranked; more images do not make it "
-        "longer, other work beside it does."
+        "It learns from the images that were used above but those kept for testing. Task and expert then stand in the "
+        "bank, where others can use them; the images do not. The time was measured on this machine when your images "
+        "were ranked; more images do not make it longer, other work beside it does."
     )
+    if not result["task"]["held_out"]:
+        st.warning(
+            "None of your images are kept for testing, so nobody will be able to tell how good this expert is: put "
+            "about a fifth of each class into a folder `test` beside `train`, and give the images again."
+        )
     if own is not None:
         st.info(f"The bank has an expert trained on these images: {plain(own.name)}. Training another way replaces it.")
     if st.button("Fine-tune an expert on these images", icon=":material/model_training:"):
@@ -52,7 +62,8 @@ def offer_training(bank: Bank, job: Job) -> None:
         arguments = {name: given[name] for name in ("attribute", "probe", "max_images", "seed") if name in given}
         name = _plain(given.get("name") or result["task"]["name"])  # without the attribute, which is added anew
         arguments |= {"path": str(own_copy(store, job_id, source)), "name": name}
-        store.submit("train", f"an expert for {arguments['name']}", arguments | {"schedule": chosen}, job_id)
+        arguments |= {"schedule": chosen, "start": None if start == GENERIC else start}
+        store.submit("train", f"an expert for {arguments['name']}", arguments, job_id)
         st.query_params["job"] = job_id
         st.rerun()
 
@@ -63,11 +74,13 @@ def show_trained(job: Job, out: Path) -> None:
     st.subheader(f"Your expert is ready: {plain(result['name'])}")
     training, tested = result["training"], result.get("tested")
     left, right = st.container(key="wrap_small").columns([1.6, 1])
+    network = "the generic network" if training["from"] == BUNDLED else str(training["from"])
     with left:
         again = "It was trained in the same way before, so nothing was repeated. " if result["already"] else ""
         st.markdown(
-            f"{again}It learned from {training['images']:,} images of {training['classes']} classes and is in the "
-            "bank: from now on, uploads that resemble yours are pointed to it."
+            f"{again}It started from {plain(str(training.get('from_expert', network)))}, learned from "
+            f"{training['images']:,} images of {training['classes']} classes, and is in the bank: from now on, uploads "
+            "that resemble yours are pointed to it."
         )
         if tested:
             st.markdown(
@@ -106,6 +119,21 @@ def duration(seconds: float) -> str:
     if minutes < 100:
         return f"about {minutes} minute{'s' if minutes > 1 else ''}"
     return f"about {seconds / 3600:.0f} hours"
+
+
+def _starts(bank: Bank, ranking: list[dict[str, Any]]) -> dict[str, str]:
+    """What a training can start from, in words, by expert id: the ranked experts in order, and the generic network.
+
+    Experts of another architecture are left out: what their training takes was not measured.
+    """
+    experts = {e.id: e for e in bank.experts()}
+    usual = experts[GENERIC].architecture if GENERIC in experts else None
+    starts = {
+        r["expert_id"]: f"{r['rank']}. {r['name']}"
+        for r in ranking
+        if r["expert_id"] in experts and experts[r["expert_id"]].architecture == usual
+    }
+    return starts | {GENERIC: GENERIC_START}
 
 
 def _price(cost: dict[str, Any]) -> str:

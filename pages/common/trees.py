@@ -16,6 +16,7 @@ from t2v_core.figures.matrix_picture import MatrixPicture, matrix_picture
 from t2v_core.figures.similarity import MOST_CELLS
 from t2v_core.space.clustering import Clustering, cophenetic_correlation
 from t2v_core.space.kept import kept_clustering
+from t2v_core.space.tables import kinds_with_a_place
 from t2v_core.space.taxonomy import taxonomic_distance
 
 
@@ -65,7 +66,7 @@ class Fidelity:
 
     Attributes:
         distances: with the distances it was built from; NaN where undefined.
-        taxonomy: with the taxonomy, over the tasks that have a place in it; NaN where undefined.
+        taxonomy: with the taxonomy, over the tasks that have one place in it; NaN where undefined.
         placed: ``[n]`` which tasks those are.
     """
 
@@ -81,7 +82,9 @@ def tree_fidelity(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _fidelity(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> Fidelity:
-    found, places = tree(_bank, metric, linkage, ids), paths_of(_bank, None)
+    found, tasks, places = tree(_bank, metric, linkage, ids), records(_bank), paths_of(_bank, None)
+    kinds = kinds_with_a_place(sorted({tasks[i].kind for i in places}))  # as the page "Taxonomy" has it at first
+    places = {i: path for i, path in places.items() if tasks[i].kind in kinds}
     return Fidelity(
         cophenetic_correlation(found, among(_bank, metric, list(ids)).to_numpy()),
         cophenetic_correlation(found, taxonomic_distance([places.get(i, ()) for i in ids])),

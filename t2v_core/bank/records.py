@@ -74,6 +74,11 @@ class ExpertRecord:
     created: float = 0.0
     spec: InputSpec | None = None
 
+    @property
+    def seen_before(self) -> tuple[str, ...]:
+        """Ids of the image sets that the expert it was fine-tuned from had learned from."""
+        return tuple(self.training.get("seen_before", ()))  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class ErrorEntry:

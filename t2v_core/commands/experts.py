@@ -29,6 +29,7 @@ def add_experts_commands(command: Callable[..., argparse.ArgumentParser], comman
     train.add_argument("--attribute", help="which attribute column of labels.csv")
     train.add_argument("--probe", default="bundled", help="embeds the task; the one this bank was built with")
     train.add_argument("--network", default="bundled", help="what is fine-tuned: bundled, resnet34, timm/<model>, ...")
+    train.add_argument("--start", metavar="EXPERT_ID", help="an expert of the bank to fine-tune, in place of --network")
     train.add_argument("--max-images", type=int, default=2000, metavar="M")
     add_schedule(train, "scaled")
     add_background(train)
@@ -71,7 +72,7 @@ def _experts(o: argparse.Namespace) -> dict[str, Any]:
 
 def _train(o: argparse.Namespace) -> dict[str, Any]:
     bank = Bank(o.bank, demo=True)
-    names = ("name", "attribute", "probe", "network", "max_images", "schedule", "epochs", "images_per_epoch")
+    names = ("name", "attribute", "probe", "network", "start", "max_images", "schedule", "epochs", "images_per_epoch")
     arguments = {name: getattr(o, name) for name in (*names, "seed", "device")}
     arguments["path"] = str(Path(o.path).resolve())
     if o.background:

@@ -35,6 +35,25 @@ def load_image(path: str) -> torch.Tensor:
     return torch.from_numpy((pixels - np.float32(t["mean"])) / np.float32(t["std"])).permute(2, 0, 1)
 
 
+def load_images(paths: list[str]) -> torch.Tensor:
+    """Images as the expert wants them, [N, 3, H, W]; where one cannot be read the script ends with a sentence."""
+    images = []
+    for path in paths:
+        try:
+            images.append(load_image(path))
+        except FileNotFoundError:
+            leave(f"{path!r} does not exist; give the path of an image")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all of them
+            leave(f"{path!r} cannot be read as an image ({error}); give a JPEG, PNG or WebP file")
+    return torch.stack(images)
+
+
+def leave(message: str) -> None:
+    """End the script because of what it was given."""
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
 def open_upright(path: str, side: int) -> Image.Image:
     """An image as its EXIF block turns it; a JPEG decoded at no more than it takes for a shorter side of ``side``."""
     image = Image.open(path)
@@ -124,7 +143,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     with torch.no_grad():
-        probabilities = load_model()(torch.stack([load_image(p) for p in sys.argv[1:]])).softmax(1)
+        probabilities = load_model()(load_images(sys.argv[1:])).softmax(1)
     for path, row in zip(sys.argv[1:], probabilities):
         best = int(row.argmax())
         print(f"{path}\\t{CONFIG['classes'][best]}\\t{row[best]:.3f}")
@@ -151,7 +170,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     with torch.no_grad():
-        features = load_model().features(torch.stack([load_image(p) for p in sys.argv[1:]]))
+        features = load_model().features(load_images(sys.argv[1:]))
     for path, row in zip(sys.argv[1:], features.tolist()):
         print(path, *(f"{value:.5f}" for value in row), sep="\\t")
 '''

@@ -63,9 +63,10 @@ def pack_trained(
     else:
         (head,) = fit_each([features], labels, ~held_out, len(present), seed)
         fitted = Fitted(0.0, 0.0, 1.0, 0, UNTESTED, head)
+    start = expert.training.get("from_expert")
     facts = {
         "expert": expert.name,
-        "trained_on": task.name,
+        "trained_on": task.name + (f", starting from the expert {start}" if start else ""),
         "task": task.name,
         "images": int((~held_out).sum()),
         "distance": None,

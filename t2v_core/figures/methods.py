@@ -36,7 +36,7 @@ def losses(table: pd.DataFrame, kind: str) -> go.Figure:
         A figure with one trace for all rules that need the same of a target.
     """
     table = table[table[kind].notna()].sort_values(kind, ascending=False, kind="stable")
-    names = pd.Series([f"{rule}{_cost(s)}" for rule, s in table["seconds"].items()], index=table.index, dtype=object)
+    names = pd.Series([f"{rule}{_cost(s)}" for rule, s in table["target"].items()], index=table.index, dtype=object)
     figure = go.Figure()
     for needs, colour in NEEDS_COLOURS.items():
         part = table[table["needs"] == needs]
@@ -202,4 +202,4 @@ def agreement_by_layer(layers: Sequence[str], rho: Sequence[Sequence[float]]) ->
 
 def _cost(seconds: float) -> str:
     """Seconds to two digits, after a name; nothing where they are none or unknown."""
-    return f" · {seconds:.2g} s" if seconds > 0 else ""
+    return f" · {seconds:.2g} s" if 0 < seconds < 10 else f" · {seconds:.0f} s" if seconds > 0 else ""

@@ -168,7 +168,7 @@ def _violins(found: Audit) -> Section:
         marks,
     )
     words = (
-        "Each column is a task with the errors of all experts on it; from left to right tasks ask more of a network. "
+        "Each column is a task with the errors of all experts on it, in the order of the norm of its embedding. "
         "The ring is the best expert there is: a rule whose mark lies in the ring has found it. No expert is held "
         "against images it was trained on."
     )

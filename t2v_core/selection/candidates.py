@@ -58,13 +58,11 @@ def unseen(bank: Bank, found: dict[str, Embedding], digests: list[str]) -> dict[
     Raises:
         InputError: every expert saw some of them.
     """
-    tasks = {t.id: t for t in bank.tasks()}
-    sets = bank.image_sets()
-    own = np.array([int(d[:16], 16) for d in digests], dtype=np.uint64)
+    seen = have_seen(bank, digests)
     left = {
         expert.id: found[expert.task_id]
         for expert in bank.experts()
-        if expert.task_id in found and not np.isin(own, sets[tasks[expert.task_id].image_set]).any()
+        if expert.task_id in found and expert.id not in seen
     }
     if not left:
         raise InputError(
@@ -72,6 +70,22 @@ def unseen(bank: Bank, found: dict[str, Embedding], digests: list[str]) -> dict[
             "other images, or a bank with other experts"
         )
     return left
+
+
+def have_seen(bank: Bank, digests: list[str]) -> set[str]:
+    """Ids of the experts that may have learned from some of these images, given by their SHA-256.
+
+    Experts of an unknown task are not among them.
+    """
+    sets, own_set = bank.image_sets(), {t.id: t.image_set for t in bank.tasks()}
+    images = np.array([int(d[:16], 16) for d in digests], dtype=np.uint64)
+    touched = {name for name, held in sets.items() if np.isin(images, held).any()}
+    return {
+        expert.id
+        for expert in bank.experts()
+        if expert.task_id is not None
+        and any(name in touched or name not in sets for name in (own_set[expert.task_id], *expert.seen_before))
+    }
 
 
 def moved(sources: dict[str, Embedding], shifts: dict[str, NDArray[np.float64]]) -> dict[str, Embedding]:

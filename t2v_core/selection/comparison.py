@@ -34,9 +34,10 @@ def method_table(audits: Mapping[str, Audit], records: Mapping[str, MethodRecord
         records: of the methods measured on the bank, by name.
 
     Returns:
-        By rule: ``title, needs`` (words); ``seconds`` (processor seconds for one target and one expert, heads to be
-        fitted included; NaN where it was not measured), ``once`` (for one expert, when the bank is built); for every
-        kind ``<kind>, <kind>_low, <kind>_high`` (mean relative error increase in % with its 95 % interval).
+        By rule: ``title, needs`` (words); ``target`` (processor seconds for one target and all experts, heads to be
+        fitted included; NaN where it was not measured), ``seconds`` (its share for one expert), ``once`` (for one
+        expert, when the bank is built); for every kind ``<kind>, <kind>_low, <kind>_high`` (mean relative error
+        increase in % with its 95 % interval).
     """
     rows: dict[str, dict[str, object]] = {ORACLE: {"title": "the best expert there is, found by trying all of them"}}
     for found in audits.values():
@@ -87,15 +88,16 @@ def _needs(name: str, records: Mapping[str, MethodRecord]) -> str:
 
 
 def _cost(name: str, audits: Mapping[str, Audit], records: Mapping[str, MethodRecord]) -> dict[str, float]:
-    """Seconds for one target and one expert, and once for one expert."""
+    """Seconds for one target and all experts, the share of one expert, and once for one expert."""
     if name in NOTHING:
-        return {"seconds": 0.0, "once": 0.0}
+        return {"target": 0.0, "seconds": 0.0, "once": 0.0}
     record, oracle = _record(name, records), records.get(ORACLE)
     if record is None:
-        return {"seconds": np.nan, "once": np.nan}
+        return {"target": np.nan, "seconds": np.nan, "once": np.nan}
     seconds = record.seconds
     audit = next(iter(audits.values()))
+    experts = len(audit.meta.experts)
     heads = audit.judged[name].heads if name in audit.judged else 0
     if heads:
-        seconds += heads / len(audit.meta.experts) * oracle.seconds if oracle else np.nan
-    return {"seconds": seconds, "once": record.once}
+        seconds += heads / experts * oracle.seconds if oracle else np.nan
+    return {"target": seconds * experts, "seconds": seconds, "once": record.once}

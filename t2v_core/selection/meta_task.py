@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,18 +145,18 @@ def from_bank(bank: Bank, info: ProbeInfo | None = None) -> MetaTask:
 def candidates(bank: Bank, tasks: Sequence[TaskRecord], experts: Sequence[ExpertRecord]) -> BoolArray:
     """``[T, E]`` who may be picked for whom: experts known to have seen no training image of the task."""
     sets = bank.image_sets()
-    seen = {t.id: t.image_set for t in tasks}
-    disjoint: dict[tuple[str, str], bool] = {}
+    own = {t.id: t.image_set for t in tasks}
+
+    @cache
+    def apart(images: str, seen: str) -> bool:
+        """Whether two image sets are known to share no image."""
+        return seen in sets and not np.isin(sets[images], sets[seen], assume_unique=True).any()
+
     allowed = np.zeros((len(tasks), len(experts)), dtype=bool)
     for e, expert in enumerate(experts):
-        if expert.task_id is None:
-            continue
-        trained = seen[expert.task_id]
-        for t, task in enumerate(tasks):
-            pair = (task.image_set, trained)
-            if pair not in disjoint:
-                disjoint[pair] = not np.isin(sets[pair[0]], sets[pair[1]], assume_unique=True).any()
-            allowed[t, e] = disjoint[pair]
+        if expert.task_id is not None:
+            seen = (own[expert.task_id], *expert.seen_before)
+            allowed[:, e] = [all(apart(task.image_set, images) for images in seen) for task in tasks]
     return allowed
 
 

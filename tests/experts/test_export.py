@@ -67,6 +67,12 @@ def test_another_architecture_runs_in_a_fresh_process(architecture, with_head, t
     script = "classify.py" if with_head else "features.py"
     run = subprocess.run([sys.executable, script, "image.png"], cwd=out, capture_output=True, text=True, check=True)
     shown = run.stdout.strip().split("\t")
+    for wrong, words in (("nothing.png", "'nothing.png' does not exist"), (script, "cannot be read as an image")):
+        bad = subprocess.run([sys.executable, script, "image.png", wrong], cwd=out, capture_output=True, text=True)
+        assert bad.returncode == 2
+        assert bad.stdout == ""
+        assert words in bad.stderr
+        assert len(bad.stderr.splitlines()) == 1
     # As the program itself sees the middle of the image: the crop is all but the border.
     z = load_expert(expert, tmp_path, CPU).network(normalise(pixels[None], SPEC, CPU))[0].detach().numpy()
     if with_head:

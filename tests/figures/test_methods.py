@@ -18,7 +18,7 @@ def table() -> pd.DataFrame:
         "domain": ("not measured", np.nan, 5.0, 4.0, 6.0),
         "chance": ("nothing", 0.0, 90.0, 80.0, 99.0),
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["needs", "seconds", "twin", "twin_low", "twin_high"])
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["needs", "target", "twin", "twin_low", "twin_high"])
 
 
 def test_losses_stand_at_their_rules_the_best_on_top(table):

@@ -90,6 +90,7 @@ def test_one_table_for_all(bank):
     assert table.loc["symmetric", "seconds"] == 0.125  # Task2Vec's
     assert table.loc["asymmetric + 3 heads", "seconds"] == 0.125 + 3 / 3 * 3.0
     assert table.loc["pseudotask-norm", "seconds"] == 0.25
+    assert table.loc["pseudotask-norm", "target"] == 3 * 0.25
     assert np.isnan(table.loc["domain", "seconds"])
     assert table.loc["domain", "needs"] == "not measured"
     assert table.loc["static", "needs"] == "nothing"
