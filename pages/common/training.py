@@ -79,8 +79,8 @@ def show_trained(job: Job, out: Path) -> None:
         again = "It was trained in the same way before, so nothing was repeated. " if result["already"] else ""
         st.markdown(
             f"{again}It started from {plain(str(training.get('from_expert', network)))}, learned from "
-            f"{training['images']:,} images of {training['classes']} classes, and is in the bank: from now on, uploads "
-            "that resemble yours are pointed to it."
+            f"{training['images']:,} images of {training['classes']} classes, and is in the bank: from now on, "
+            "labelled uploads that resemble yours are pointed to it. For uploads without labels it is not ranked."
         )
         if tested:
             st.markdown(
