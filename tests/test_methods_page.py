@@ -22,7 +22,7 @@ PAGE = "pages/6_Methods.py"
 def methods(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("T2V_BANK", str(tmp_path / "bank"))
-    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")
 
     def open_(**query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).switch_page(PAGE)

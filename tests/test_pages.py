@@ -30,7 +30,7 @@ def test_every_page_opens_with_a_bank(open_page, bank_path, page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_says_what_to_do_with_an_empty_bank(open_page, tmp_path, monkeypatch, page):
-    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")
     app = open_page(page, tmp_path / "empty")
     assert not app.exception
     assert not app.error

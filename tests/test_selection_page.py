@@ -313,7 +313,7 @@ def test_very_many_tasks_and_experts_are_shown_by_the_page(open_page, place):
 
 
 def test_an_empty_bank_says_what_to_do(open_page, tmp_path, monkeypatch):
-    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")
     app = open_page(tmp_path / "empty")
     assert not app.exception
     assert "Nothing can be judged yet" in text(app)

@@ -17,7 +17,7 @@ VIEWS = ["Nearest tasks", "Level by level", "Where they disagree", "Norm, error 
 
 @pytest.mark.parametrize("page", [TAXONOMY, SIMILARITY])
 def test_an_empty_bank_says_where_to_go(open_page, tmp_path, monkeypatch, page):
-    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")
     app = open_page(page, tmp_path / "empty")
     assert not app.exception
     assert not app.error

@@ -139,7 +139,7 @@ def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, sha
 
 def test_a_bank_of_nothing_but_an_unlabelled_task(open_page, methods_path, flat, tmp_path, monkeypatch):
     job = finished(methods_path, flat)
-    monkeypatch.setattr("t2v_core.bank.bank.DEMO", tmp_path / "no demo")
+    monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")
     alone = Bank(tmp_path / "alone")
     copy_tasks(Bank(JobStore(Bank(methods_path)).folder(job.id) / "out" / "task"), alone)
     alone.close()

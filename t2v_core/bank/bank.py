@@ -6,11 +6,8 @@ import hashlib
 import io
 import json
 import os
-import shutil
-import sqlite3
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -19,24 +16,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, select, update
+from sqlalchemy import Connection, create_engine, delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from t2v_core.bank import schema
+from t2v_core.bank import opening, schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
 from t2v_core.bank.rows import embedding_from_row, expert_from_row, probe_from_json
 from t2v_core.bank.statements import forget_measured, put_embedding, upsert, without_chunks
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-
-DEMO = Path(__file__).with_name("demo")
-"""The demo bank that ships with the program: read-only, copied into place on a first start."""
-
-DATABASE = "bank.sqlite"
-
-TIMEOUT = 30
-"""Seconds that SQLite waits for another's write."""
 
 
 def default_location() -> str:
@@ -75,10 +64,10 @@ class Bank:
                 self.engine = create_engine(self.location)
             else:
                 self.files = Path(location)
-                if demo and not (self.files / DATABASE).exists() and (DEMO / DATABASE).exists():
-                    _copy_demo(self.files)
+                if demo and not opening.holds_bank(self.files) and opening.holds_bank(opening.DEMO):
+                    opening.copy_demo(self.files)
                 self.files.mkdir(parents=True, exist_ok=True)
-                self.engine = _sqlite(self.files / DATABASE)
+                self.engine = opening.sqlite(self.files / opening.DATABASE)
             schema.prepare(self.engine, self.location)
         except (OSError, SQLAlchemyError) as error:
             raise InputError(
@@ -329,63 +318,6 @@ class Bank:
             # Written first: SQLite takes its write lock here, waiting for others, before anything is read.
             connection.execute(update(schema.changes).values(count=schema.changes.c.count + 1))
             yield connection
-
-
-def _sqlite(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": TIMEOUT})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: object, _record: object) -> None:
-        cursor = connection.cursor()  # type: ignore[attr-defined]
-        _use_write_ahead(cursor)
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    return engine
-
-
-def _use_write_ahead(cursor: sqlite3.Cursor) -> None:
-    """Set the journal's mode; while another sets it in a new file, SQLite fails at once whatever the timeout."""
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _copy_demo(target: Path) -> None:
-    """Put the demo bank at ``target``; the database comes last, so that a broken copy is not mistaken for a bank.
-
-    Of several that do so at once the quickest gives the database, and none takes away what it has opened.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(DEMO / "weights", target / "weights", dirs_exist_ok=True, copy_function=_copy_whole)
-    database = target / DATABASE
-    temporary = beside(database)
-    shutil.copyfile(DEMO / DATABASE, temporary)
-    try:
-        os.link(temporary, database)  # unlike a replacement it fails where there is one by now
-    except OSError:
-        if not database.exists():  # a file system without links
-            temporary.replace(database)
-    temporary.unlink(missing_ok=True)
-
-
-def _copy_whole(source: str, target: str) -> None:
-    """Copy a file so that a reader of ``target`` sees all of it, whoever else is copying."""
-    temporary = beside(Path(target))
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
-
-
-def beside(file: Path) -> Path:
-    """A new name in the same folder. Not by process: threads would share it, and with it what has been published."""
-    return file.with_name(f".{file.name}.{uuid.uuid4().hex}")
 
 
 def _first_line(error: Exception) -> str:

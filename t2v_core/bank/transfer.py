@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from sqlalchemy.exc import SQLAlchemyError
 
-from t2v_core.bank.bank import Bank, beside
+from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import check_method, method_rows, save_method_rows
+from t2v_core.bank.opening import beside
 from t2v_core.bank.packed import LIMITS, check_chunks, unpack
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, task_from_row, weights_name
 from t2v_core.bank.rows import chunk_bytes, embedding_from_row, embedding_row, expert_from_row, probe_from_json

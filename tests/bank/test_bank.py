@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from t2v_core.bank import bank as bank_module
-from t2v_core.bank import schema
+from t2v_core.bank import opening, schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TrialEntry
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
@@ -174,7 +173,7 @@ def test_a_copy_of_the_demo_never_replaces_what_another_has_opened(tmp_path, mon
     def no_links(*_):
         raise PermissionError("no links on this file system")
 
-    monkeypatch.setattr(bank_module, "DEMO", demo.files)
+    monkeypatch.setattr(opening, "DEMO", demo.files)
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     assert len(Bank(tmp_path / "alone", demo=True).tasks()) == len(demo.tasks())

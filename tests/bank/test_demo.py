@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import func, select
 
 from t2v_core.bank import schema
-from t2v_core.bank.bank import DEMO, Bank
+from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import kept_methods
+from t2v_core.bank.opening import DEMO
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.bundled import WEIGHTS
 from t2v_core.selection.audit import audit_table
