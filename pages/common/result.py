@@ -82,7 +82,8 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         elif any(r["fitted"] for r in ranking):
             st.plotly_chart(fitted_chart(ranking, result["generic"]), key="fitted", alt="Accuracy of fitted heads")
             how = next(r["fitted"] for r in ranking if r["fitted"])
-            st.caption(f"Measured by {how['how']} on {how['n']:,} images; bars: 95 % interval. {advice.sentence}")
+            said = "" if advice.measured else advice.sentence  # above, where it decided
+            st.caption(f"Measured by {how['how']} on {how['n']:,} images; bars: 95 % interval. {said}")
         else:
             st.info(
                 "No head was fitted. Start again with a comparison to see how well each expert does on your images."

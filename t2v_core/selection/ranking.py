@@ -205,11 +205,11 @@ def certainty(
     if share >= CLEAR:
         return f"Clear: {again}, the same expert comes first in {share:.0%} of cases."
     if share >= LIKELY:
-        return f"Likely: {again}, this expert comes first in {share:.0%} of cases."
+        return f"Likely: {again}, the nearest expert comes first in {share:.0%} of cases."
     rivals = {ranked[0].expert_id} | {r.expert_id for r in ranked if r.p_first >= RIVAL}
     return (
-        f"Open: {again}, this expert comes first in only {share:.0%} of cases; {len(rivals)} experts are within the "
-        f"noise. {then}"
+        f"Open: {again}, the nearest expert comes first in only {share:.0%} of cases; {len(rivals)} experts are within "
+        f"the noise. {then}"
     )
 
 
