@@ -12,7 +12,7 @@ import numpy as np
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord, TaskRecord
-from t2v_core.embedding.record import PSEUDOTASK, Embedding
+from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, Embedding
 from t2v_core.errors import InputError
 from t2v_core.experts.compare import Fitted, compare_experts
 from t2v_core.experts.export import export_expert
@@ -63,7 +63,8 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     if not found.learnable and options.fit != "none":
         found.warnings.append("No heads were fitted to compare experts by: that takes labels.")
     check_kept(bank, chosen)
-    task = embed(replace(options, embedding=chosen.method if options.selector else None), report, found, refits=True)
+    asked = replace(options, embedding=chosen.method if options.selector else None)
+    task = embed(asked, report, found, refits=chosen.method != DOMAIN)  # which has no head
     report("ranking experts", 0, 1, "")
     learned = chosen.name == Model2Vec().name
     metric = DEFAULT if learned else chosen.name
@@ -75,7 +76,8 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
             "use; measure it anew with `python -m t2v_core bank methods`, or choose another selector"
         )
     sources = unseen(bank, kept_here, list(task.decoded.digests))  # heads are judged on those held out
-    left_out = [e.name for e in bank.experts() if e.id != GENERIC and e.task_id not in kept_here]
+    experts = {e.id: e for e in bank.experts()}
+    left_out = [e.name for e in experts.values() if e.id != GENERIC and e.task_id not in kept_here]
     if left_out:
         task.warnings.append(
             f"{len(left_out)} of the bank's experts ({listed(left_out)}) cannot be ranked in this way: the bank keeps "
@@ -89,7 +91,6 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     ranked = rank_experts(target, sources, task.info, metric, alpha=alpha, seed=options.seed)
     usual = usual_distances(bank, meta, chosen, kept_here, alpha)
     audits = audit_bank(bank, meta, learned=learned)
-    experts = {e.id: e for e in bank.experts()}
     shown = [r.expert_id for r in ranked[: max(1, options.top)]]
     fit_on = {"none": [], "top": [*shown, GENERIC], "all": [*[r.expert_id for r in ranked], GENERIC]}[options.fit]
     ranked_at = time.perf_counter()

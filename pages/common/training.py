@@ -12,9 +12,10 @@ from pages.common.work import own_copy
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import LONGEST_NAME
 from t2v_core.jobs.store import Job
+from t2v_core.probe.weights import BUNDLED
 from t2v_core.selection.meta_task import GENERIC
 
-BUNDLED, GENERIC_START = "bundled", "the generic network, as the bank's own experts did"
+GENERIC_START = "the generic network, as the bank's own experts did"
 TITLES = {"scaled": "thorough, as the bank's own experts were trained", "brief": "brief"}
 
 
