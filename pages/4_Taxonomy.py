@@ -12,6 +12,7 @@ import streamlit as st
 from pages.common.disagreements import show_disagreements
 from pages.common.frame import BANK, EXPERT, open_page, show_error
 from pages.common.norms import show_norms
+from pages.common.rule_curves import show_rule_curves
 from pages.common.space import (
     METRICS,
     Held,
@@ -158,7 +159,7 @@ VIEWS = {
     "Level by level": show_levels,
     "Where they disagree": lambda bank, found, metrics: show_disagreements(bank, found, choose_metric(metrics)),
 }
-NORMS = "Norm, error and size"
+NORMS, RULES = "Norm, error and size", "Every method"
 
 bank = open_page(
     "Taxonomy",
@@ -171,7 +172,7 @@ if not available:
     st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
 view = st.segmented_control(
-    "View", [*VIEWS, NORMS], default="Nearest tasks", required=True, key="view", bind="query-params"
+    "View", [*VIEWS, RULES, NORMS], default="Nearest tasks", required=True, key="view", bind="query-params"
 )
 if view == NORMS:
     show_norms(bank)
@@ -191,6 +192,9 @@ if not kinds:
         if content is not None
         else "No task of this bank has a place in a taxonomy. Choose “Your own” to bring one."
     )
+    st.stop()
+if view == RULES:
+    show_rule_curves(bank, places)
     st.stop()
 controls = st.container(horizontal=True)  # side by side, or one below the other where the window is narrow
 wanted = controls.multiselect(

@@ -29,7 +29,7 @@ from t2v_core.selection.candidates import check_kept, credit, moved, unseen, usu
 from t2v_core.selection.explanation import familiarity, reason, teacher
 from t2v_core.selection.meta_task import GENERIC, KINDS, from_bank
 from t2v_core.selection.model2vec import Model2Vec
-from t2v_core.selection.ranking import Ranked, certainty, rank_experts, tied
+from t2v_core.selection.ranking import Ranked, certainty, places, rank_experts
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import DEFAULT, WITHOUT_LABELS, Way, way
 from t2v_core.selection.words import listed
@@ -171,13 +171,12 @@ def _ranking(
 ) -> list[dict[str, Any]]:
     known = usual[np.isfinite(usual)]
     rows = []
-    equal = len(tied(ranked))
-    for place, r in enumerate(ranked, start=1):
+    for place, r in zip(places(ranked), ranked, strict=True):
         expert = experts[r.expert_id]
         source = tasks[expert.task_id or ""]
         rows.append(
             {
-                "rank": 1 if place <= equal else place,
+                "rank": place,
                 **asdict(r),
                 "name": expert.name,
                 "task_id": source.id,
@@ -207,11 +206,11 @@ def _write(
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save(Bank(out / "task"), task, pictures=result["options"]["pictures"])
-    places = {row["expert_id"]: row for row in result["ranking"]}
+    ranked = {row["expert_id"]: row for row in result["ranking"]}
     # Heads know the classes they were fitted on, which may be fewer than there are folders.
     classes = tuple(task.record.classes[k] for k in np.unique(task.decoded.task.labels)) if fitted else ()
     for expert in experts:
-        row = places.get(expert.id)
+        row = ranked.get(expert.id)
         facts = {
             "expert": expert.name,
             "trained_on": row["task_name"] if row else "CIFAR-10 only",

@@ -50,6 +50,27 @@ def test_every_view_draws_and_says_what_it_shows(open_page, bank_path, view):
     assert app.caption
 
 
+def test_every_method_is_held_against_the_taxonomy(open_page, tmp_path):
+    app = open_page(TAXONOMY, tmp_path / "demo", view="Every method")
+    assert not app.exception
+    assert not app.error
+    assert len(app.get("plotly_chart")) == 1
+    rules = app.multiselect(key="rules")
+    scores = {"logme", "knn", "h_score", "h_score_shrunk", "leep", "nce", "h_divergence", "emd", "rsa"}
+    assert scores | {"symmetric", "domain", "pseudotask", "tangent", "task2vec-random"} <= set(rules.options)
+    rules.set_value(rules.options).run()
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 1
+    rules.set_value([]).run()
+    assert "Choose at least one rule" in app.info[-1].value
+
+
+def test_a_bank_without_errors_has_no_rules_to_hold_against_a_taxonomy(open_page, one_task_bank):
+    app = open_page(TAXONOMY, one_task_bank, view="Every method")
+    assert not app.exception
+    assert "No errors of experts were measured" in app.info[-1].value
+
+
 def test_a_link_restores_settings_and_the_pair_looked_at(open_page, bank_path):
     tasks = [t.id for t in Bank(bank_path).tasks()[:2]]
     app = open_page(TAXONOMY, bank_path, view=VIEWS[2], distances=["Task2Vec, asymmetric"], look=tasks)

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.frame import SELECTION
+from pages.common.pictures import TABLE_BYTES, pictures, within
 from pages.common.selection import UNLEARNED, bank_study, kind_title
 from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
@@ -52,12 +53,14 @@ class Compared:
         audits: by kind of target, ``ALL`` last.
         records: of the methods, by name.
         table: of ``method_table``.
+        pictures: of the tasks that have any, by id.
         pretrained: shares of the values of the bank's own Task2Vec embeddings (see ``value_histogram``).
     """
 
     audits: dict[str, Audit]
     records: dict[str, MethodRecord]
     table: pd.DataFrame
+    pictures: dict[str, str]
     pretrained: list[float]
 
 
@@ -74,7 +77,7 @@ def _compared(_bank: Bank, location: str, version: int) -> Compared | None:
         return None
     vectors = [e.vector for e in _bank.embeddings(TASK2VEC, chunks=False).values()]
     pretrained = value_histogram(np.stack(vectors)) if vectors else []
-    return Compared(audits, records, method_table(audits, records), pretrained)
+    return Compared(audits, records, method_table(audits, records), pictures(_bank), pretrained)
 
 
 # ---- the table -----------------------------------------------------------------------------------------
@@ -197,10 +200,19 @@ def show_picks(found: Compared) -> None:
     shown["best possible"] = _picked(table["best_expert"], table["best_error"], table["best_error"])
     for rule in rules:
         shown[rule] = _picked(table[f"{rule}_expert"], table[f"{rule}_error"], table["best_error"])
-    st.dataframe(shown, hide_index=True, height=38 + 35 * min(len(shown), 20))
+    seen = within(found.pictures, TABLE_BYTES, chosen)
+    illustrated = shown.assign(images=[seen.get(task) for task in chosen])
+    st.dataframe(
+        illustrated if illustrated["images"].notna().any() else shown,
+        column_order=["target", "images", *shown.columns[1:]],
+        column_config={"images": st.column_config.ImageColumn(width=200, help="A few of the target's images.")},
+        hide_index=True,
+        height=38 + 35 * min(len(shown), 20),
+    )
     st.caption(
         f"Expert and its test error in %; {BEST} where no other expert does better. Single picks say little: near the "
         "optimum several experts often differ by less than what the number of test images can tell."
+        + ("" if any(task in seen for task in chosen) else " The bank keeps no images of these targets.")
     )
     download("Download as CSV", shown, "picks")
 

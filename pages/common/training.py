@@ -13,6 +13,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import LONGEST_NAME
 from t2v_core.jobs.store import Job
 from t2v_core.probe.weights import BUNDLED
+from t2v_core.selection.advice import advise
 from t2v_core.selection.meta_task import GENERIC
 
 GENERIC_START = "the generic network, as the bank's own experts did"
@@ -39,7 +40,7 @@ def offer_training(bank: Bank, job: Job) -> None:
     prices = {c["schedule"]: c for c in costs}
     names = sorted(prices, key=list(TITLES).index)
     starts = _starts(bank, result["ranking"])
-    advised = result.get("advice", result["ranking"][0])["expert_id"]
+    advised = advise(result["ranking"], result["generic"]).expert_id
     at = list(starts).index(advised) if advised in starts else 0
     start = st.selectbox("Start from", list(starts), at, format_func=starts.get, key="training_start")
     chosen = st.radio("How thoroughly", names, format_func=lambda n: _price(prices[n]), key="training_schedule")

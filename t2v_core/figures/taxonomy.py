@@ -17,13 +17,14 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-def neighbour_curves(curves: Mapping[str, Any], height: int = 480) -> go.Figure:
+def neighbour_curves(curves: Mapping[str, Any], height: int = 480, of: str = "nearest tasks counted (k)") -> go.Figure:
     """Mean taxonomic distance of the k nearest tasks against k; a line with its 95 % band for each method.
 
     Args:
         curves: by the method's name, all over the same tasks: objects with ``k, mean, low, high, ideal, chance,
             tasks``, as ``space.agreement.neighbour_curve`` makes them.
         height: pixels.
+        of: title of the horizontal axis.
     """
     figure = go.Figure()
     for i, (name, curve) in enumerate(curves.items()):
@@ -74,7 +75,7 @@ def neighbour_curves(curves: Mapping[str, Any], height: int = 480) -> go.Figure:
         hovermode="x unified",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
-    figure.update_xaxes(title="nearest tasks counted (k)")
+    figure.update_xaxes(title=of)
     figure.update_yaxes(title="their mean distance in the taxonomy", rangemode="tozero")
     return figure
 

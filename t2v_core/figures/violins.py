@@ -36,6 +36,18 @@ OTHERS = (
     ("hourglass-open", PALETTE[5], 9),
     ("pentagon-open", PALETTE[6], 11),
     ("triangle-right-open", PALETTE[3], 10),
+    ("octagon-open", PALETTE[0], 10),
+    ("diamond-tall-open", PALETTE[2], 10),
+    ("square-cross-open", PALETTE[7], 9),
+    ("hexagram-open", PALETTE[9], 11),
+    ("diamond-wide-open", ACCENT, 10),
+    ("circle-x-open", PALETTE[4], 9),
+    ("star-square-open", PALETTE[5], 10),
+    ("triangle-ne-open", PALETTE[6], 10),
+    ("square-x-open", PALETTE[1], 9),
+    ("y-up-open", PALETTE[3], 10),
+    ("star-diamond-open", PALETTE[8], 10),
+    ("circle-cross-open", PALETTE[0], 9),
 )
 """The same for rules without a mark of their own."""
 

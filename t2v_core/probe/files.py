@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from t2v_core.errors import InputError
+
+UNREADABLE = (RuntimeError, SafetensorError, pickle.UnpicklingError, OSError, EOFError, AttributeError, TypeError)
+"""What torch and safetensors raise at files that are damaged or hold something else."""
 
 
 def check_published_hash(file: Path, name: str) -> None:
@@ -20,16 +26,28 @@ def check_published_hash(file: Path, name: str) -> None:
         raise InputError(f"{name} does not match the checksum in its name; delete the file and fetch it again")
 
 
-def load_checked(network: nn.Module, file: Path) -> None:
-    """Load a file of weights, safetensors or torch's own format without code, into ``network``."""
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
+def load_checked(network: nn.Module, file: Path, *, hashed: bool = True) -> None:
+    """Load a file of weights into ``network``.
 
-        state = load_file(file)
-    else:
+    Args:
+        network: with the names and shapes of the weights.
+        file: safetensors, or torch's own format, of which nothing but tensors and plain values is read. The latter may
+            be a training checkpoint: its ``state_dict``, the prefix of a data parallel training taken off.
+        hashed: the name of a file in torch's format ends with its content's hash, as torchvision's do.
+
+    Raises:
+        InputError: the file is damaged, is not what its name says, or holds another network's weights.
+    """
+    if hashed and file.suffix != ".safetensors":
         check_published_hash(file, file.name)
-        state = torch.load(file, map_location="cpu", weights_only=True)
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
+        network.load_state_dict(_state(file))
+    except UNREADABLE as error:
         raise InputError(f"{file} does not hold this network's weights; replace or delete it") from error
+
+
+def _state(file: Path) -> dict[str, torch.Tensor]:
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    found = torch.load(file, map_location="cpu", weights_only=True)
+    return {name.removeprefix("module."): value for name, value in found.get("state_dict", found).items()}

@@ -1,10 +1,15 @@
-"""Loading probes by name: the bundled one, or any torchvision or timm classifier with its published weights."""
+"""Loading probes by name: the bundled one, or any torchvision or timm classifier with its published weights.
+
+Places365's weights are published on torchvision's architectures, but without a checksum in their name and by http
+alone: they are read from a file that a person has put there, never fetched.
+"""
 
 from __future__ import annotations
 
 import os
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +23,19 @@ from t2v_core.probe.files import check_published_hash, load_checked
 from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.probe import Probe, make_probe
 from t2v_core.probe.timm_models import blank_timm, load_timm
-from t2v_core.probe.weights import BUNDLED, RECOMMENDED, local_file, weights_folder
+from t2v_core.probe.weights import BUNDLED, PLACES, RECOMMENDED, local_file, places_file, weights_folder
 from t2v_core.task.record import InputSpec, Progress
 
 CHUNK = 1 << 20
+SCENES = 365
 
 
 def load_probe(name: str, device: torch.device, progress: Progress | None = None) -> Probe:
     """Load a probe by its registry name.
 
     Args:
-        name: ``"bundled"``, a torchvision classification model, or ``"timm/<model>"``; with ``":last"``
-            after it only the last stage's filters embed.
+        name: ``"bundled"``, a torchvision classification model, ``"places365/<torchvision model>"`` or
+            ``"timm/<model>"``; with ``":last"`` after it only the last stage's filters embed.
         device: where to put it.
         progress: called while weights are downloaded.
 
@@ -44,6 +50,8 @@ def load_probe(name: str, device: torch.device, progress: Progress | None = None
         return load_bundled(device, layers=layers)
     if base.startswith("timm/"):
         return load_timm(base, device, layers)
+    if base.startswith(PLACES):
+        return _load_places(base, device, layers)
     return _load_torchvision(base, device, layers, progress)
 
 
@@ -58,10 +66,12 @@ def blank_network(name: str) -> BlankNetwork:
     """
     if name in (BUNDLED, SMALL_RESNET):
         return blank_bundled()
-    return blank_timm(name) if name.startswith("timm/") else _blank_torchvision(name)
+    if name.startswith("timm/"):
+        return blank_timm(name)
+    return _blank_places(name) if name.startswith(PLACES) else _blank_torchvision(name)
 
 
-def _blank_torchvision(name: str) -> BlankNetwork:
+def _blank_torchvision(name: str, **options: Any) -> BlankNetwork:
     import torchvision
 
     preset = _weights(name).transforms()
@@ -72,7 +82,7 @@ def _blank_torchvision(name: str) -> BlankNetwork:
         std=tuple(preset.std),
         interpolation=preset.interpolation.value,
     )
-    network = torchvision.models.get_model(name)
+    network = torchvision.models.get_model(name, **options)
     return BlankNetwork(network, spec, lambda: (network, _detach_classifier(network)))
 
 
@@ -83,6 +93,27 @@ def _load_torchvision(name: str, device: torch.device, layers: LayerChoice, prog
     load_checked(blank.network, file)
     network, classifier = blank.detach()
     title, provenance = f"torchvision {name} (ImageNet)", f"{weights} from {weights.url}"
+    return make_probe(name, title, network, classifier, blank.spec, provenance, device, layers)
+
+
+def _blank_places(name: str) -> BlankNetwork:
+    blank = _blank_torchvision(name.removeprefix(PLACES), num_classes=SCENES)
+    # As its authors test: torchvision's newer weights of an architecture came with another size.
+    return replace(blank, spec=replace(blank.spec, resize=256, crop=224))
+
+
+def _load_places(name: str, device: torch.device, layers: LayerChoice) -> Probe:
+    model = name.removeprefix(PLACES)
+    blank = _blank_places(name)
+    file, published = places_file(model)
+    if file is None:
+        raise InputError(
+            f"Places365's weights of {model!r} are not on this machine; put {published}, from its authors, into "
+            f"{weights_folder()}, or use the bundled probe"
+        )
+    load_checked(blank.network, file, hashed=False)
+    network, classifier = blank.detach()
+    title, provenance = f"torchvision {model} (Places365)", f"Places365 (Zhou et al. 2017), {published}"
     return make_probe(name, title, network, classifier, blank.spec, provenance, device, layers)
 
 

@@ -20,6 +20,12 @@ PUBLISHED = {
 """torchvision's file names of the probes offered by name; any other classifier with convolutions loads too."""
 
 
+PLACES = "places365/"
+"""Before the name of a torchvision architecture: its weights trained on Places365 (Zhou et al. 2017), 365 scenes."""
+PLACES_NAMED = ("resnet18", "resnet50")
+"""Those its authors publish that are offered by name."""
+
+
 @dataclass(frozen=True)
 class ProbeStatus:
     """A probe and the state of its weights.
@@ -55,13 +61,23 @@ def local_file(name: str, published: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+def places_file(model: str) -> tuple[Path | None, str]:
+    """Weights of an architecture trained on Places365 on this machine, and the name they are published under."""
+    published = f"{model}_places365.pth.tar"
+    return local_file(f"{model}_places365", published), published
+
+
 def statuses() -> list[ProbeStatus]:
-    """The bundled probe and the named torchvision ones."""
+    """The bundled probe and the named torchvision ones, trained on ImageNet and on Places365."""
     found = [ProbeStatus(BUNDLED, "Bundled SmallResNet (CIFAR-10)", True, "ships with the program")]
     for name, published in PUBLISHED.items():
         file = local_file(name, published)
         note = f"weights at {file}" if file else f"downloaded on first use, or put {published} into {weights_folder()}"
         found.append(ProbeStatus(name, f"torchvision {name} (ImageNet)", file is not None, note))
+    for name in PLACES_NAMED:
+        file, published = places_file(name)
+        note = f"weights at {file}" if file else f"put {published} into {weights_folder()}"
+        found.append(ProbeStatus(PLACES + name, f"torchvision {name} (Places365)", file is not None, note))
     return found
 
 

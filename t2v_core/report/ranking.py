@@ -15,7 +15,7 @@ from t2v_core.figures.choice import fitted_chart, ranking_chart
 from t2v_core.report.html import Section
 from t2v_core.selection.advice import advise
 from t2v_core.selection.meta_task import GENERIC, candidates
-from t2v_core.selection.ranking import certainty, rank_experts
+from t2v_core.selection.ranking import certainty, places, rank_experts
 
 SHOWN = 12
 
@@ -74,6 +74,6 @@ def rank_in_bank(bank: Bank, task: str) -> list[Section]:
     names = {e.id: e.name for e in experts}
     ranking = [
         asdict(r) | {"rank": place, "name": names[r.expert_id], "fitted": None}
-        for place, r in enumerate(ranked, start=1)
+        for place, r in zip(places(ranked), ranked, strict=True)
     ]
     return ranking_sections(records[task].name, ranking, certainty(ranked))

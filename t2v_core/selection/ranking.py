@@ -216,3 +216,9 @@ def certainty(
 def tied(ranked: list[Ranked]) -> list[Ranked]:
     """The experts that share the first place: those at one distance."""
     return [r for r in ranked if abs(r.distance - ranked[0].distance) < SAME]
+
+
+def places(ranked: list[Ranked]) -> list[int]:
+    """Each expert's place, from 1: those tied for the first share it."""
+    equal = len(tied(ranked))
+    return [1 if place <= equal else place for place in range(1, len(ranked) + 1)]

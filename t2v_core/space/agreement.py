@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +25,13 @@ MOST_TASKS = 3000
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean taxonomic distance of the k nearest tasks, over all tasks.
+    """Mean taxonomic distance of the k nearest tasks, over all tasks; or of the k experts' own tasks ranked first.
 
     Attributes:
         k: ``[K]`` neighbourhood sizes, ascending.
-        mean: ``[K]`` by the distance in question.
+        mean: ``[K]`` by the distance, or rule, in question.
         low, high: ``[K]`` 95 % interval of the mean by bootstrap over tasks.
-        ideal: ``[K]`` by the taxonomy itself: no distance can be lower.
+        ideal: ``[K]`` by the taxonomy itself: nothing can be lower.
         chance: expectation for neighbours drawn at random.
         tasks: how many tasks have both a distance and a place in the taxonomy.
     """
@@ -95,10 +96,54 @@ def neighbour_curve(distance: NDArray, taxonomic: NDArray, rounds: int = 1000, s
         found[begin : begin + len(rows)] = values.cumsum(1)[:, k - 1] / k
         far.sort(axis=1)
         ideal[begin : begin + len(rows)] = far[:, 1:].cumsum(1)[:, k - 1] / k
+    return _curve(k, found, ideal, float(ideal[:, -1].mean()), rounds, seed)
+
+
+def candidate_curves(
+    scores: Mapping[str, NDArray], taxonomic: NDArray, rounds: int = 1000, seed: int = 0
+) -> dict[str, Curve]:
+    """Mean D_tax from a target to the own tasks of the k experts that a rule ranks first, against k.
+
+    All rules choose among the same candidates: the experts that every one of them scores for the target. Experts with
+    one score, and those whose own tasks are equally far from the target, count with their mean.
+
+    Args:
+        scores: ``[T, E]`` by the rule's name; lower is better, NaN for who is no candidate.
+        taxonomic: ``[T, E]`` D_tax from targets to the experts' own tasks; NaN where one has no place.
+        rounds: bootstrap rounds over targets.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: fewer than two targets have two such candidates.
+    """
+    usable = np.isfinite(taxonomic) & np.all([np.isfinite(s) for s in scores.values()], axis=0)
+    rows = usable.sum(1) > 1
+    if rows.sum() < 2:
+        raise InputError(
+            f"only {rows.sum()} of {len(rows)} targets have two candidates with a place in the taxonomy that all of "
+            "these rules score; at least 2 are needed"
+        )
+    usable = usable[rows]
+    far = np.where(usable, taxonomic[rows], 0.0)
+    k = np.arange(1, int(usable.sum(1).min()) + 1)
+
+    def nearest(keys: NDArray) -> FloatArray:
+        near = np.where(usable, keys, np.inf)
+        order = near.argsort(axis=1)
+        values = _mean_of_ties(np.take_along_axis(near, order, 1), np.take_along_axis(far, order, 1))
+        return values.cumsum(1)[:, k - 1] / k
+
+    ideal, chance = nearest(far), float((far.sum(1) / usable.sum(1)).mean())
+    return {name: _curve(k, nearest(s[rows]), ideal, chance, rounds, seed) for name, s in scores.items()}
+
+
+def _curve(k: NDArray, found: FloatArray, ideal: FloatArray, chance: float, rounds: int, seed: int) -> Curve:
+    """A curve of ``found`` and ``ideal`` ``[n, K]``, a row for each task."""
+    count = len(found)
     rng = np.random.default_rng(seed)
     means = rng.multinomial(count, np.full(count, 1 / count), rounds) / count @ found
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    return Curve(k, found.mean(0), low, high, ideal.mean(0), float(ideal[:, -1].mean()), count)
+    return Curve(k, found.mean(0), low, high, ideal.mean(0), chance, count)
 
 
 def agreement(distance: pd.DataFrame, taxonomic: NDArray, most: int = 20, seed: int = 0) -> Agreement:

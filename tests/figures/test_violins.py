@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from t2v_core.figures.violins import BEST, MARKS, MOST_POINTS, WIDEST, styles, violins
+from t2v_core.measuring.run import methods
 
 ERRORS = np.array([[10, 20, np.nan], [40, 20, 30.0]])
 BOTH = {BEST: (np.array([10.0, 20]), ["x", "y"]), "static": (np.array([20, np.nan]), ["y", "no expert"])}
@@ -63,7 +64,9 @@ def test_no_task_is_no_error():
 
 
 def test_every_rule_has_a_mark_of_its_own():
-    rules = [*MARKS, "mine", "mine + 3 heads", "yours"]
+    # The rules of a bank with every method measured: eight of their own, and these.
+    rules = list(dict.fromkeys([*MARKS, *methods(), "asymmetric + 3 heads", "pseudotask_norm", "mine"]))
+    assert "logme" in rules
     found = styles(rules)
     assert list(found) == rules
     assert len({symbol for symbol, _, _ in found.values()}) == len(rules)

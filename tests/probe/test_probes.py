@@ -79,6 +79,40 @@ def test_resnet34_from_a_safetensors_file(weights_folder):
     assert weights.preferred()[0] == "resnet34"
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_places365_is_read_from_its_authors_file_or_safetensors(weights_folder, published):
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18(num_classes=365)
+    state = network.state_dict()
+    if published:  # as its authors wrote it: a checkpoint of a data parallel training
+        checkpoint = {"epoch": 90, "arch": "resnet18", "state_dict": {f"module.{k}": v for k, v in state.items()}}
+        torch.save(checkpoint, weights_folder / "resnet18_places365.pth.tar")
+    else:
+        save_file(state, weights_folder / "resnet18_places365.safetensors")
+    probe = load_probe("places365/resnet18", CPU)
+    assert probe.classifier.out_features == 365
+    assert (probe.info.spec.resize, probe.info.spec.crop) == (256, 224)
+    assert "Places365" in probe.info.title
+    assert {s.id for s in weights.statuses() if s.ready} == {"bundled", "places365/resnet18"}
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(probe.classifier(probe.network(x)), network.eval()(x), rtol=1e-3, atol=1e-4)
+
+
+def test_places365_asks_for_its_file_and_takes_no_other(weights_folder):
+    with pytest.raises(InputError, match=r"put resnet18_places365\.pth\.tar, from its authors, into"):
+        load_probe("places365/resnet18", CPU)
+    file = weights_folder / "resnet18_places365.pth.tar"
+    torch.save({"state_dict": torchvision.models.resnet18().state_dict()}, file)  # a thousand classes
+    with pytest.raises(InputError, match="does not hold this network's weights"):
+        load_probe("places365/resnet18", CPU)
+    for content in (b"", b"no weights at all", file.read_bytes()[:5000]):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match="does not hold this network's weights"):
+            load_probe("places365/resnet18", CPU)
+    with pytest.raises(InputError, match="there is no probe 'nothing'"):
+        load_probe("places365/nothing", CPU)
+
+
 def test_published_files_are_checked_against_their_name(weights_folder):
     file = weights_folder / weights.PUBLISHED["resnet18"]
     torch.save(torchvision.models.resnet18().state_dict(), file)
@@ -174,3 +208,11 @@ def test_timm_without_network_says_where_to_put_the_file(weights_folder, monkeyp
 def test_unknown_names_are_explained(name, reason):
     with pytest.raises(InputError, match=reason):
         load_probe(name, CPU)
+
+
+def test_features_that_are_no_numbers_are_refused(shapes):
+    probe = load_probe("bundled", CPU)
+    with torch.no_grad():
+        probe.network.conv1.weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="features that are not finite numbers; choose another probe"):
+        probe.features(shapes.pixels[:4])

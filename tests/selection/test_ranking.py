@@ -10,7 +10,7 @@ import pytest
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.selection.ranking import Ranked, certainty, rank_experts
+from t2v_core.selection.ranking import Ranked, certainty, places, rank_experts
 from t2v_core.task.record import InputSpec
 
 INFO = ProbeInfo("p", "p", "w", (("a", 3), ("b", 2)), (1.0, 2.0), InputSpec(8, 8, (0, 0, 0), (1, 1, 1)), 2, "")
@@ -108,6 +108,9 @@ def test_experts_of_one_task_share_its_chances():
     ranked = list(after.values())
     assert certainty(ranked).startswith("Likely")
     assert certainty(ranked[1:]).startswith("Tied: 3 experts lie at one distance")
+    assert places(ranked) == [1, 2, 3, 4]
+    assert places(ranked[1:]) == [1, 1, 1]
+    assert places(ranked[1:] + ranked[:1]) == [1, 1, 1, 4]
     assert f"first in {before['rival'].p_first:.0%} of cases" in certainty(ranked[1:])
 
 

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from t2v_core.errors import InputError
 from t2v_core.space import agreement as module
-from t2v_core.space.agreement import agreement, neighbour_curve
+from t2v_core.space.agreement import agreement, candidate_curves, neighbour_curve
 from t2v_core.space.taxonomy import taxonomic_distance
 
 # Four tasks on a line at 0, 1, 3, 7; the taxonomy has {0, 1} and {3, 7} as groups.
@@ -67,6 +67,44 @@ def test_tasks_equally_far_away_count_with_their_mean():
     found = neighbour_curve(np.ones((4, 4)), GROUPS)
     np.testing.assert_allclose(found.mean, found.chance)
     np.testing.assert_allclose(neighbour_curve(GROUPS, GROUPS).mean, found.ideal)
+
+
+def test_the_curve_of_rules_by_hand():
+    apart = np.array([[0.0, 1, 2], [2, 0, 1]])
+    scores = {"good": np.array([[1.0, 2, 3], [9, 1, 5]]), "tied": np.ones((2, 3)), "bad": -apart}
+    found = candidate_curves(scores, apart)
+    np.testing.assert_array_equal(found["good"].k, [1, 2, 3])
+    np.testing.assert_allclose(found["good"].mean, [0, 0.5, 1])
+    np.testing.assert_allclose(found["tied"].mean, [1, 1, 1])
+    np.testing.assert_allclose(found["bad"].mean, [2, 1.5, 1])
+    for curve in found.values():
+        np.testing.assert_allclose(curve.ideal, [0, 0.5, 1])
+        assert (curve.chance, curve.tasks) == (1, 2)
+
+
+@given(st.integers(0, 50))
+def test_the_curve_of_rules_agrees_with_the_slow_one(seed):
+    rng = np.random.default_rng(seed)
+    apart = rng.integers(0, 4, (7, 9)).astype(np.float32)
+    scores = {name: rng.normal(size=apart.shape) for name in "ab"}
+    scores["a"][rng.random(apart.shape) < 0.1] = np.nan
+    apart[rng.random(apart.shape) < 0.1] = np.nan
+    apart[3] = np.nan  # a target without a place
+    may = [[e for e in range(9) if np.isfinite([apart[t, e], scores["a"][t, e]]).all()] for t in range(7)]
+    rows = [t for t in range(7) if len(may[t]) > 1]
+    most = min(len(may[t]) for t in rows)
+    for name, curve in candidate_curves(scores, apart, rounds=20).items():
+        order = {t: sorted(may[t], key=lambda e, t=t: scores[name][t, e]) for t in rows}
+        slow = [np.mean([apart[t, order[t][:k]].mean() for t in rows]) for k in range(1, most + 1)]
+        np.testing.assert_allclose(curve.mean, slow, rtol=1e-6)
+        assert (curve.ideal <= curve.mean + 1e-9).all()
+        assert curve.tasks == len(rows)
+
+
+def test_rules_without_common_candidates_are_refused():
+    never = np.full((3, 4), np.nan)
+    with pytest.raises(InputError, match="only 0 of 3 targets have two candidates"):
+        candidate_curves({"one": np.zeros((3, 4)), "other": never}, np.ones((3, 4)))
 
 
 def test_the_curve_in_parts_and_at_fewer_sizes(monkeypatch):

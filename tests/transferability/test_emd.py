@@ -91,3 +91,11 @@ def test_shares_that_are_no_distribution_are_refused(shares):
 def test_features_of_different_networks_are_refused():
     with pytest.raises(InputError, match="2 and 1 dimensions"):
         earth_movers_distance([[0.0, 1.0]], [1.0], [[0.0]], [1.0])
+
+
+def test_missing_numbers_are_refused():
+    for broken in (np.nan, np.inf):
+        with pytest.raises(InputError, match="first in row 1"):
+            class_means([[0.0, 1.0], [broken, 1.0]], ["a", "b"])
+        with pytest.raises(InputError, match="class means .* first in row 0"):
+            earth_movers_distance([[0.0, broken]], [1.0], [[0.0, 1.0]], [1.0])

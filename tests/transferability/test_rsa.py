@@ -73,3 +73,8 @@ def test_what_cannot_be_compared_is_refused():
         rsa(good, flat)
     with pytest.raises(InputError, match="equally alike"):
         rsa(np.outer(np.arange(1.0, 6), good[0]), good)
+    for broken in (np.nan, np.inf):
+        spoiled = good.copy()
+        spoiled[2, 1] = broken
+        with pytest.raises(InputError, match="reference network's features .* first in row 2"):
+            rsa(good, spoiled)
