@@ -97,5 +97,5 @@ def test_missing_numbers_are_refused():
     for broken in (np.nan, np.inf):
         with pytest.raises(InputError, match="first in row 1"):
             class_means([[0.0, 1.0], [broken, 1.0]], ["a", "b"])
-        with pytest.raises(InputError, match="class means .* first in row 0"):
+        with pytest.raises(InputError, match=r"class means .* first in row 0"):
             earth_movers_distance([[0.0, broken]], [1.0], [[0.0, 1.0]], [1.0])

@@ -76,5 +76,5 @@ def test_what_cannot_be_compared_is_refused():
     for broken in (np.nan, np.inf):
         spoiled = good.copy()
         spoiled[2, 1] = broken
-        with pytest.raises(InputError, match="reference network's features .* first in row 2"):
+        with pytest.raises(InputError, match=r"reference network's features .* first in row 2"):
             rsa(good, spoiled)
