@@ -133,6 +133,14 @@ def test_audit_of_a_bank(capsys, tmp_path):
     assert {r["rule"] for r in rows} >= {"chance", "generic", "static", "asymmetric", "model2vec"}
     assert {r["kind"] for r in rows} >= {"twin", "mixed", "all"}
     assert "model2vec" in run(capsys, "audit", "--bank", tmp_path / "small")[1]
+    found = run_json(capsys, "audit", "--bank", tmp_path / "small", "--over", "symmetric", "chance")["rows"]
+    by_rule = {r["rule"]: r for r in found if r["kind"] == "all"}
+    assert "vs_static" not in by_rule["domain"]
+    expected = by_rule["symmetric"]["mean"] - by_rule["domain"]["mean"]
+    assert by_rule["domain"]["vs_symmetric"] == pytest.approx(expected)
+    code, _, err = run(capsys, "audit", "--bank", tmp_path / "small", "--over", "nobody")
+    assert code
+    assert "there is no rule 'nobody'" in err
 
 
 def test_audit_refuses_half_of_the_files_and_best_errors_of_zero(capsys, tmp_path):

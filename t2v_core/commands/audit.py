@@ -31,6 +31,13 @@ def add_audit(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
         help="added to the best error that an increase is relative to; 1 where a best error is 0",
     )
     added.add_argument("--generic", metavar="LABEL", help="the expert that was not fine-tuned: compared, never picked")
+    added.add_argument(
+        "--over",
+        nargs="+",
+        default=["static", "asymmetric"],
+        metavar="RULE",
+        help="without files: the rules of the bank to give paired differences to (default: static asymmetric)",
+    )
 
 
 def _run(o: argparse.Namespace) -> dict[str, Any]:
@@ -39,7 +46,7 @@ def _run(o: argparse.Namespace) -> dict[str, Any]:
     if (o.errors is None) != (o.scores is None):
         raise InputError("an audit of files needs both --errors and --scores; without both it is of the bank")
     if o.errors is None:
-        return audit_rows(Bank(o.bank, demo=True), o.seed)
+        return audit_rows(Bank(o.bank, demo=True), o.seed, o.over)
     return audit_files(
         o.errors,
         o.scores,

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from t2v_core.errors import InputError
-
-UNREADABLE = (RuntimeError, SafetensorError, pickle.UnpicklingError, OSError, EOFError, AttributeError, TypeError)
-"""What torch and safetensors raise at files that are damaged or hold something else."""
 
 
 def check_published_hash(file: Path, name: str) -> None:
@@ -42,7 +37,8 @@ def load_checked(network: nn.Module, file: Path, *, hashed: bool = True) -> None
         check_published_hash(file, file.name)
     try:
         network.load_state_dict(_state(file))
-    except UNREADABLE as error:
+    # In a damaged file torch, zip, pickle and safetensors each stumble over something of their own.
+    except Exception as error:
         raise InputError(f"{file} does not hold this network's weights; replace or delete it") from error
 
 

@@ -66,28 +66,48 @@ def class_weights(labels: np.ndarray, num_classes: int) -> NDArray[np.float64]:
     return 1.0 / (np.count_nonzero(counts) * counts[labels])
 
 
-def _descend(
-    x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, max_steps: int
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Full-batch Adam on weighted cross entropy for E feature sets ``[E, N, d]`` at once.
+class _Descent:
+    """Full-batch Adam on weighted cross entropy for several feature sets at once, which do not influence each other.
 
-    Yields ``(step, W [E, d, K], b [E, 1, K])`` after every step; the sets do not influence each other.
+    Attributes:
+        W: ``[E, K, d]`` of the sets still descending.
+        b: ``[E, K, 1]``.
     """
-    W = torch.zeros(len(x), x.shape[2], num_classes, device=x.device, requires_grad=True)
-    b = torch.zeros(len(x), 1, num_classes, device=x.device, requires_grad=True)
-    optimiser = torch.optim.Adam([W, b], lr=LEARNING_RATE)
-    for step in range(1, max_steps + 1):
-        loss = _losses(x, W, b, targets, weights).sum() + 0.5 * WEIGHT_DECAY * W.pow(2).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        yield step, W.detach(), b.detach()
+
+    def __init__(self, x: Tensor, targets: Tensor, weights: Tensor, num_classes: int) -> None:
+        """Start at zero; ``x [E, N, d]``, ``targets [N]``, ``weights [N]``."""
+        self._x, self._targets, self._weights = x, targets, weights
+        self.W = torch.zeros(len(x), num_classes, x.shape[2], device=x.device, requires_grad=True)
+        self.b = torch.zeros(len(x), num_classes, 1, device=x.device, requires_grad=True)
+        self._adam = torch.optim.Adam([self.W, self.b], lr=LEARNING_RATE)
+
+    def step(self) -> None:
+        """One step of every set."""
+        loss = _losses(self._x, self.W, self.b, self._targets, self._weights).sum()
+        self._adam.zero_grad(set_to_none=True)
+        (loss + 0.5 * WEIGHT_DECAY * self.W.pow(2).sum()).backward()
+        self._adam.step()
+
+    def keep(self, going: Tensor) -> None:
+        """Go on with the sets of ``going [E]`` alone: most are done long before the last."""
+        moments = self._adam.state_dict()
+        for state in moments["state"].values():
+            state |= {name: state[name][going] for name in ("exp_avg", "exp_avg_sq")}
+        self._x = self._x[going]
+        self.W, self.b = (p.detach()[going].requires_grad_() for p in (self.W, self.b))
+        self._adam = torch.optim.Adam([self.W, self.b])
+        self._adam.load_state_dict(moments)
 
 
 def _losses(x: Tensor, W: Tensor, b: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Weighted cross entropy ``[E]`` of each feature set."""
-    log_p = torch.log_softmax(torch.baddbmm(b, x, W), 2)
-    return -(log_p.gather(2, targets.expand(len(x), -1)[:, :, None]).squeeze(2) * (weights / weights.sum())).sum(1)
+    log_p = torch.log_softmax(_logits(x, W, b), 1)
+    return -(log_p.gather(1, targets.expand(len(x), 1, -1)).squeeze(1) * (weights / weights.sum())).sum(1)
+
+
+def _logits(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+    """``[E, K, N]``: with the many images last, the softmax over few classes is four times as fast."""
+    return torch.baddbmm(b, W, x.transpose(1, 2))
 
 
 def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, held: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,19 +116,42 @@ def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, h
     best_step = torch.ones(len(x), dtype=torch.long, device=x.device)
     accuracy = torch.zeros(len(x), device=x.device)
     held_x, held_targets, held_weights = x[:, held], targets[held], weights[held]
-    for step, W, b in _descend(x[:, ~held], targets[~held], weights[~held], num_classes, MAX_STEPS):
+    descent = _Descent(x[:, ~held], targets[~held], weights[~held], num_classes)
+    live = torch.arange(len(x), device=x.device)
+    for step in range(1, MAX_STEPS + 1):
+        descent.step()
         if step % CHECK_EVERY:
             continue
-        loss = _losses(held_x, W, b, held_targets, held_weights)
-        correct = torch.baddbmm(b, held_x, W).argmax(2) == held_targets
-        better = loss < best_loss
-        best_loss = torch.where(better, loss, best_loss)
-        best_step = torch.where(better, step, best_step)
+        with torch.no_grad():
+            loss = _losses(held_x, descent.W, descent.b, held_targets, held_weights)
+            correct = _logits(held_x, descent.W, descent.b).argmax(1) == held_targets
+        better = loss < best_loss[live]
+        improved = live[better]
+        best_loss[improved], best_step[improved] = loss[better], step
         # The weights are uniform within a class and equal between classes: a balanced accuracy.
-        accuracy = torch.where(better, (correct * (held_weights / held_weights.sum())).sum(1), accuracy)
-        if step - int(best_step.max()) >= PATIENCE:
+        accuracy[improved] = (correct[better] * (held_weights / held_weights.sum())).sum(1)
+        going = step - best_step[live] < PATIENCE
+        if not going.any():
             break
+        if not going.all():
+            descent.keep(going)
+            live, held_x = live[going], held_x[going]
     return best_step, accuracy
+
+
+def _descend(
+    x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, steps: Tensor
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Each set's ``(e, W [K, d], b [K])`` after its own number of ``steps [E]``."""
+    descent = _Descent(x, targets, weights, num_classes)
+    live = torch.arange(len(x), device=x.device)
+    for step in range(1, int(steps.max()) + 1):
+        descent.step()
+        due = steps[live] == step
+        if due.any():
+            yield from zip(live[due].tolist(), descent.W.detach()[due], descent.b.detach()[due, :, 0], strict=True)
+            descent.keep(~due)
+            live = live[~due]
 
 
 def fit_heads(features: Tensor, labels: np.ndarray, num_classes: int, seed: int = 0) -> list[Head]:
@@ -133,15 +176,11 @@ def fit_heads(features: Tensor, labels: np.ndarray, num_classes: int, seed: int 
     weights = torch.from_numpy(class_weights(labels, num_classes)).float().to(device)
     held = torch.from_numpy(stratified_split(labels, VALIDATION_SHARE, seed)).to(device)
     steps, accuracy = _best_steps(x, targets, weights, num_classes, held)
-    W = torch.zeros(len(x), x.shape[2], num_classes, device=device)
-    b = torch.zeros(len(x), 1, num_classes, device=device)
-    for step, W_now, b_now in _descend(x, targets, weights, num_classes, int(steps.max())):
-        due = steps == step
-        W[due], b[due] = W_now[due], b_now[due]
-    heads = []
-    for e in range(len(features)):
-        heads.append(_head(W[e], b[e, 0], mean[e], std[e], float(accuracy[e]), int(held.sum()), int(steps[e])))
-    return heads
+    heads = {
+        e: _head(W, b, mean[e], std[e], float(accuracy[e]), int(held.sum()), int(steps[e]))
+        for e, W, b in _descend(x, targets, weights, num_classes, steps)
+    }
+    return [heads[e] for e in range(len(features))]
 
 
 def fit_regularised_head(
@@ -180,8 +219,8 @@ def fit_regularised_head(
 
 def _minimise(features: Tensor, targets: Tensor, weights: Tensor, num_classes: int, weight_decay: float) -> Head:
     x, mean, std = _standardise(features[None].double())
-    W = torch.zeros(1, x.shape[2], num_classes, dtype=x.dtype, device=x.device, requires_grad=True)
-    b = torch.zeros(1, 1, num_classes, dtype=x.dtype, device=x.device, requires_grad=True)
+    W = torch.zeros(1, num_classes, x.shape[2], dtype=x.dtype, device=x.device, requires_grad=True)
+    b = torch.zeros(1, num_classes, 1, dtype=x.dtype, device=x.device, requires_grad=True)
     optimiser = torch.optim.LBFGS([W, b], max_iter=MAX_STEPS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -192,7 +231,7 @@ def _minimise(features: Tensor, targets: Tensor, weights: Tensor, num_classes: i
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     steps = int(optimiser.state[W]["n_iter"])
-    return _head(W.detach()[0], b.detach()[0, 0], mean[0], std[0], 0.0, 0, steps)
+    return _head(W.detach()[0], b.detach()[0, :, 0], mean[0], std[0], 0.0, 0, steps)
 
 
 def fit_two_epochs(features: Tensor, labels: np.ndarray, num_classes: int, seed: int = 0) -> Head:
@@ -240,7 +279,7 @@ def _standardise(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _head(W: Tensor, b: Tensor, mean: Tensor, std: Tensor, accuracy: float, size: int, steps: int) -> Head:
-    """Fold the standardisation into ``W [d, K]`` and ``b [K]``, so that the head acts on raw features."""
-    scaled = W / std.T
-    bias = b - mean[0] @ scaled
-    return Head(scaled.T.contiguous().float().cpu().numpy(), bias.float().cpu().numpy(), accuracy, size, steps)
+    """Fold the standardisation into ``W [K, d]`` and ``b [K]``, so that the head acts on raw features."""
+    scaled = W / std
+    bias = b - scaled @ mean[0]
+    return Head(scaled.contiguous().float().cpu().numpy(), bias.float().cpu().numpy(), accuracy, size, steps)

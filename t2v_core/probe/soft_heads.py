@@ -26,18 +26,18 @@ def fit_regularised_soft_head(features: Tensor, targets: Tensor, weight_decay: f
     """
     x, mean, std = _standardise(features[None].double())
     goal = targets.double()
-    W = torch.zeros(x.shape[2], goal.shape[1], dtype=x.dtype, device=x.device, requires_grad=True)
+    W = torch.zeros(goal.shape[1], x.shape[2], dtype=x.dtype, device=x.device, requires_grad=True)
     b = torch.zeros(goal.shape[1], dtype=x.dtype, device=x.device, requires_grad=True)
     optimiser = torch.optim.LBFGS([W, b], max_iter=MAX_STEPS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = functional.cross_entropy(x[0] @ W + b, goal) + 0.5 * weight_decay * W.pow(2).sum()
+        loss = functional.cross_entropy(x[0] @ W.T + b, goal) + 0.5 * weight_decay * W.pow(2).sum()
         loss.backward()
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    agreement = _agreement(x[0] @ W.detach() + b.detach(), goal)
+    agreement = _agreement(x[0] @ W.detach().T + b.detach(), goal)
     return _head(W.detach(), b.detach(), mean[0], std[0], agreement, 0, int(optimiser.state[W]["n_iter"]))
 
 

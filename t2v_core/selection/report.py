@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from t2v_core.bank.bank import Bank
+from t2v_core.errors import InputError
 from t2v_core.selection.audit import Audit, audit, audit_table
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import from_bank
@@ -64,9 +66,23 @@ def audit_files(
     }
 
 
-def audit_rows(bank: Bank, seed: int = 0) -> dict[str, Any]:
-    """The audit of all selectors of a bank as ``rows``, one a kind of target and rule (see ``audit_table``)."""
-    table = audit_table(audit_bank(bank, from_bank(bank), learned=True, seed=seed), over=("static", "asymmetric"))
+def audit_rows(bank: Bank, seed: int = 0, over: Sequence[str] = ("static", "asymmetric")) -> dict[str, Any]:
+    """The audit of all selectors of a bank as ``rows``, one a kind of target and rule (see ``audit_table``).
+
+    Args:
+        bank: the bank.
+        seed: of the bootstrap.
+        over: rules to give the paired difference to.
+
+    Raises:
+        InputError: there is no such rule.
+    """
+    audits = audit_bank(bank, from_bank(bank), learned=True, seed=seed)
+    rules = {name for found in audits.values() for name in found.judged}
+    for rule in over if audits else ():
+        if rule not in rules:
+            raise InputError(f"there is no rule {rule!r} in the bank at {bank.location}; choose among {sorted(rules)}")
+    table = audit_table(audits, over=over)
     return {"bank": bank.location, "rows": json.loads(table.to_json(orient="records")), "seed": seed}
 
 

@@ -41,6 +41,17 @@ def relabelled(decoded, labels, classes):
 # ---- networks
 
 
+def test_the_papers_network_at_its_own_size(few):
+    default = TangentSettings()
+    assert (default.architecture, default.networks, SPECS["resnet18"].crop) == ("resnet18", 100, 224)
+    grown = [replace(d, pixels=d.pixels.repeat(7, axis=1).repeat(7, axis=2)) for d in few[:2]]
+    one = replace(default, networks=1, batch_size=8, dimension=4096)
+    a, b = embed_tangents(grown, one)
+    (found,) = cosines(gradients([a, b]), gradients([a, b]))
+    np.testing.assert_allclose(found.diagonal(), 1, atol=1e-3)
+    assert -1 < found[0, 1] < 0.999
+
+
 def test_a_network_is_rebuilt_from_its_number_and_uses_batch_statistics():
     a, again, other = (random_network("small", 0, number, CPU) for number in (3, 3, 4))
     x = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -38,6 +38,15 @@ def test_sets_fitted_together_are_fitted_as_if_alone():
         np.testing.assert_allclose(head.weight, alone.weight, rtol=1e-3, atol=1e-4)
 
 
+def test_a_set_stops_when_it_is_done_however_long_the_others_take():
+    sets = torch.stack([blobs(20, 3, 20, 0.05, 9)[0], *(blobs(20, 3, 20, spread, 109)[0] for spread in (1.5, 2.5))])
+    labels = np.repeat(np.arange(3), 20)
+    third = fit_heads(sets, labels, 3)[2]
+    (alone,) = fit_heads(sets[2:], labels, 3)
+    assert third.steps == pytest.approx(alone.steps, abs=10)
+    assert third.steps < 100  # going on with the first two, it was stopped at 340 for a late, minute gain
+
+
 def test_acts_on_raw_features_whatever_their_scale():
     z, labels = blobs(30, 3, 6, 1.0, 3)
     (plain,) = fit_heads(z[None], labels, 3)
