@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).debug("failed", exc_info=True)
         say(f"error: the work failed: {type(error).__name__}: {error}")
         return 1
-    if options.json:
-        print(json.dumps(result, ensure_ascii=False, default=str))
-    else:
-        options.show(result)
+    try:
+        if options.json:
+            print(json.dumps(result, ensure_ascii=False, default=str))
+        else:
+            options.show(result)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough; without this Python complains once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -143,6 +143,16 @@ def test_audit_of_a_bank(capsys, tmp_path):
     assert "there is no rule 'nobody'" in err
 
 
+def test_a_reader_that_has_had_enough_is_no_error(tmp_path):
+    """As with ``| head``: the pipe is closed before anything is written."""
+    command = [sys.executable, "-m", "t2v_core", "probes", "--bank", str(tmp_path / "bank")]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_audit_refuses_half_of_the_files_and_best_errors_of_zero(capsys, tmp_path):
     code, _, err = run(capsys, "audit", "--errors", ERRORS)
     assert (code, err.count("\n")) == (2, 1)
