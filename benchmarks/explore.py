@@ -190,7 +190,10 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], None]]]:
         "Taxonomy: view": ("Taxonomy", choose("Level by level", "Nearest tasks")),
         "Similarity matrix: clusters": ("Similarity matrix", slide),
         "Compare: view": ("Compare", choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
-        **{f"{page}: view": (page, choose("Task by task", "How good is each rule?")) for page in selection},
+        **{
+            f"{page}: view": (page, choose("Task by task", "Every error", "How good is each rule?"))
+            for page in selection
+        },
     }
 
 

@@ -27,6 +27,7 @@ from pages.common.takeaway import download, toolbar
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.taxonomy import distance_by_level, neighbour_curves
+from t2v_core.space.agreement import curve_table
 from t2v_core.space.tables import kind_words, kinds_with_a_place
 
 BANKS, OWN = "The bank's", "Your own"
@@ -75,8 +76,9 @@ def follows(rho: float, low: float, high: float) -> str:
 def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
     """The taxonomic distance of the nearest tasks, and the rank correlation of each metric."""
     results = {metric: held(bank, found, metric) for metric in metrics}
+    curves = {METRICS[m]: h.curve for m, h in results.items()}
     st.plotly_chart(
-        neighbour_curves({METRICS[m]: h.curve for m, h in results.items()}),
+        neighbour_curves(curves),
         key="curve",
         config=toolbar("taxonomy-curve"),
         alt="Mean taxonomic distance of the k nearest tasks against k",
@@ -95,14 +97,7 @@ def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
             for m, a in ((m, h.agreement) for m, h in results.items())
         )
     )
-    table = pd.concat(
-        {
-            METRICS[m]: pd.DataFrame({f: getattr(h.curve, f) for f in ("k", "mean", "low", "high", "ideal", "chance")})
-            for m, h in results.items()
-        },
-        names=["distance"],
-    )
-    download("Download the curves as CSV", table.reset_index("distance"), "taxonomy-curve")
+    download("Download the curves as CSV", curve_table(curves, "distance"), "taxonomy-curve")
 
 
 def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:

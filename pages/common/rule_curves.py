@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from pages.common.selection import Study, bank_study
@@ -15,7 +14,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.taxonomy import neighbour_curves
 from t2v_core.selection.audit import ALL
-from t2v_core.space.agreement import Curve, candidate_curves
+from t2v_core.space.agreement import Curve, candidate_curves, curve_table
 from t2v_core.space.tables import kinds_with_a_place
 from t2v_core.space.taxonomy import Path, taxonomic_distance
 
@@ -64,11 +63,7 @@ def show_rule_curves(bank: Bank, places: Mapping[str, Sequence[Path]]) -> None:
         "experts of related tasks first. That is not yet the best expert: what each rule loses stands on the page "
         "“Methods”. All rules choose among the same experts. Bands: 95 % over targets."
     )
-    fields = ("k", "mean", "low", "high", "ideal", "chance")
-    table = pd.concat(
-        {name: pd.DataFrame({f: getattr(curve, f) for f in fields}) for name, curve in curves.items()}, names=["rule"]
-    )
-    download("Download the curves as CSV", table.reset_index("rule"), "taxonomy-by-rule")
+    download("Download the curves as CSV", curve_table(curves, "rule"), "taxonomy-by-rule")
 
 
 def _curves(bank: Bank, study: Study, rules: Sequence[str], places: Mapping[str, Sequence[Path]]) -> dict[str, Curve]:

@@ -68,6 +68,13 @@ class Agreement:
     sampled: bool
 
 
+def curve_table(curves: Mapping[str, Curve], by: str) -> pd.DataFrame:
+    """Curves as one table: the name of each under ``by``, then ``k, mean, low, high, ideal, chance``."""
+    fields = ("k", "mean", "low", "high", "ideal", "chance")
+    tables = {name: pd.DataFrame({f: getattr(curve, f) for f in fields}) for name, curve in curves.items()}
+    return pd.concat(tables, names=[by]).reset_index(by)
+
+
 def neighbour_curve(distance: NDArray, taxonomic: NDArray, rounds: int = 1000, seed: int = 0) -> Curve:
     """Mean D_tax of the k nearest tasks against k. Tasks equally far away count with their mean.
 
