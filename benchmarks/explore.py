@@ -21,18 +21,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.distances import fisher, paths, processor, seconds
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.probe.record import ProbeInfo
+from t2v_core.selection.published import ERRORS
 from t2v_core.space.kept import kept_map
 from t2v_core.space.matrix import task_distances
 from t2v_core.task.record import InputSpec
@@ -58,6 +61,8 @@ PAGES = {
     "Bank": ("Bank", "[data-testid=stDataFrame]"),
 }
 """Address and what must be there, by name."""
+
+MAP, VIOLINS = ".st-key-map_left_chart", ".st-key-violins"
 
 WATCH = """() => {
   const app = document.querySelector('[data-testid=stApp]');
@@ -140,10 +145,11 @@ def paint(page: Any, address: str, ready: str) -> float:
     return time.perf_counter() - begin
 
 
-def answer(page: Any, act: Callable[[], None]) -> float:
+def answer(page: Any, prepare: Callable[[], Act]) -> float:
     """Seconds from an action until the script has answered and the browser has drawn."""
     page.wait_for_function(IDLE)
     page.wait_for_timeout(PAUSE)
+    act = prepare()
     before = page.evaluate("window.answered")
     begin = time.perf_counter()
     act()
@@ -153,47 +159,87 @@ def answer(page: Any, act: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def click_task(page: Any, number: int) -> None:
-    """Click the ``number``-th task on the left map."""
+Act = Callable[[], None]
+
+
+def click(page: Any, plot: str, number: int) -> Act:
+    """A click on the ``number``-th task that a figure draws."""
     place = page.evaluate(
-        """number => {
-          const plot = document.querySelector('.st-key-map_left_chart .js-plotly-plot');
-          const tasks = plot._fullData.filter(trace => trace.customdata);
-          const drawn = tasks.flatMap(({x, y}) => Array.from(x, (across, i) => [across, y[i]]));
-          const [x, y] = drawn[number % drawn.length], area = plot.querySelector('.nsewdrag').getBoundingClientRect();
+        """([selector, number]) => {
+          const plot = document.querySelector(selector + ' .js-plotly-plot');
           const {xaxis, yaxis} = plot._fullLayout;
-          return [area.x + xaxis.l2p(x), area.y + yaxis.l2p(y)];
+          const tasks = plot._fullData.filter(trace => trace.customdata && trace.type.startsWith('scatter'));
+          const drawn = tasks.flatMap(({x, y}) => Array.from(x, (across, i) => [across, y[i]]));
+          const [x, y] = drawn[number % drawn.length];
+          const area = () => plot.querySelector('.nsewdrag').getBoundingClientRect();
+          const main = document.querySelector('[data-testid=stMain]');
+          main.scrollBy({top: area().y + yaxis.d2p(y) - innerHeight / 2, behavior: 'instant'});
+          return [area().x + xaxis.d2p(x), area().y + yaxis.d2p(y)];
         }""",
-        number,
+        [plot, number],
     )
-    page.mouse.click(*place)
+    return partial(page.mouse.click, *place)
 
 
-def controls(page: Any) -> dict[str, tuple[str, Callable[[int], None]]]:
-    """Page and what to do at each repeat, by what is done."""
+def bring_scores(page: Any) -> None:
+    """Give the published tasks a person's scores: a rule of their own, beside static."""
+    rng = np.random.default_rng(0)
+    scores = pd.read_csv(ERRORS, index_col=0).map(lambda error: error * rng.uniform(0.5, 1.5))
+    file = {"name": "scores.csv", "mimeType": "text/csv", "buffer": scores.to_csv().encode()}
+    page.locator("input[type=file]").first.set_input_files(file)
+    page.get_by_text("selected", exact=True).first.wait_for()
 
-    def choose(*labels: str) -> Callable[[int], None]:
+
+def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
+    """Address and what to do there at each repeat, by what is done; a list is opened before its option is clicked."""
+
+    def choose(*labels: str) -> Callable[[int], Act]:
         order = cycle(labels)
-        return lambda _: page.get_by_role("radio", name=next(order)).click()
+        return lambda _: page.get_by_role("radio", name=next(order), exact=True).click
 
-    def slide(_: int) -> None:
-        page.get_by_role("slider").first.press("ArrowRight")
+    def slide(_: int) -> Act:
+        return partial(page.get_by_role("slider").first.press, "ArrowRight")
 
-    def colour(number: int) -> None:
+    def colour(number: int) -> Act:
         page.locator(".st-key-map_colour input").click()
-        page.get_by_role("option").nth(number % 3).click()
+        return page.get_by_role("option").nth(1 + number % 3).click
 
-    selection = ("Expert selection", "Expert selection, 50 x 50")
+    def search(number: int) -> Act:
+        box = page.get_by_role("combobox", name="One task from near")
+        box.scroll_into_view_if_needed()
+        box.click()
+        return page.get_by_role("option").nth(number % 7).click
+
+    def rule(number: int) -> Act:
+        box = page.get_by_role("combobox", name="Rules beside")
+        if number % 2 == 0:
+            return partial(box.press, "Backspace")
+        box.click()
+        return page.get_by_role("option").first.click
+
+    def unfold(title: str) -> Callable[[int], Act]:
+        return lambda _: page.get_by_text(title).click
+
+    own, published = PAGES["Expert selection"][0], PAGES["Expert selection, 50 x 50"][0]
+    tasks, matrix = f"{published}&view=Task+by+task", f"{published}&view=Every+error"
+    views = "Task by task", "Every error", "How good is each rule?"
     return {
-        "Task map: click a task": ("Task map", lambda number: click_task(page, 37 * number)),
-        "Task map: colour": ("Task map", lambda number: colour(number + 1)),
-        "Taxonomy: view": ("Taxonomy", choose("Level by level", "Nearest tasks")),
-        "Similarity matrix: clusters": ("Similarity matrix", slide),
-        "Compare: view": ("Compare", choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
-        **{
-            f"{page}: view": (page, choose("Task by task", "Every error", "How good is each rule?"))
-            for page in selection
-        },
+        "Task map: click a task": (PAGES["Task map"][0], lambda number: click(page, MAP, 37 * number)),
+        "Task map: colour": (PAGES["Task map"][0], colour),
+        "Taxonomy: view": (PAGES["Taxonomy"][0], choose("Level by level", "Nearest tasks")),
+        "Similarity matrix: clusters": (PAGES["Similarity matrix"][0], slide),
+        "Compare: view": (PAGES["Compare"][0], choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
+        "Expert selection: view": (own, choose(*views)),
+        "Expert selection, 50 x 50: view": (published, choose(*views)),
+        "Expert selection, 50 x 50: rules": (published, rule),
+        "Expert selection, 50 x 50: all numbers": (published, unfold("All numbers, and what the rules mean")),
+        "Expert selection, 50 x 50: rules, task by task": (tasks, rule),
+        "Expert selection, 50 x 50: click a task": (tasks, lambda number: click(page, VIOLINS, 3 * number)),
+        "Expert selection, 50 x 50: choose a task": (tasks, search),
+        "Expert selection, 50 x 50: all tasks": (tasks, unfold("All tasks as a table")),
+        "Expert selection, 50 x 50: picks in the matrix": (matrix, choose("selected", "static")),
+        "Expert selection, 50 x 50: colour of the matrix": (matrix, choose("error", "what the rule goes by")),
+        "Expert selection, 50 x 50: tables": (published, choose("Your own tables", "Published: iNat+CUB")),
     }
 
 
@@ -217,8 +263,9 @@ def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
         for name, (where, act) in controls(page).items():
             if not name.startswith(only):
                 continue
-            path, ready = PAGES[where]
-            paint(page, f"{site}/{path}", ready)
+            paint(page, f"{site}/{where}", FIGURE)
+            if "published" in where.lower():
+                bring_scores(page)
             page.evaluate(WATCH)
             times = [answer(page, lambda act=act, number=number: act(number)) for number in range(repeats)]
             found[f"{name}, 95th percentile, s"] = float(np.percentile(times, 95))

@@ -12,7 +12,7 @@ from t2v_core.bank.records import TaskRecord
 from t2v_core.embedding.domain import embed_domain
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC, Embedding
-from t2v_core.embedding.tangent import KEPT, embed_tangent
+from t2v_core.embedding.tangent import BY_ARCHITECTURE, embed_tangent
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
 from t2v_core.errors import InputError
@@ -92,13 +92,14 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
     if method != TANGENT:
         probe = load_probe(options.probe, device, staged(report, "loading the probe"))
     loaded = time.perf_counter()
-    spec = SPECS[KEPT.architecture] if probe is None else probe.info.spec
+    spec = SPECS[options.architecture] if probe is None else probe.info.spec
     blind = method == PSEUDOTASK or not found.learnable
     decoded, warnings = read_task(found.task, options, spec, report, blind=blind)
     read = time.perf_counter()
     progress = staged(report, EMBEDDING)
     if probe is None:
-        embeddings = [embed_tangent(decoded, replace(KEPT, seed=options.seed), device=device, progress=progress)]
+        settings = replace(BY_ARCHITECTURE[options.architecture], seed=options.seed)
+        embeddings = [embed_tangent(decoded, settings, device=device, progress=progress)]
     else:
         embeddings = _by_probe(decoded, probe, method, options, found.learnable, refits, progress)
     seconds = {"load probe": loaded - begin, "read": read - loaded, "embed": time.perf_counter() - read}

@@ -13,6 +13,7 @@ import numpy as np
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord, TaskRecord
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, Embedding
+from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
 from t2v_core.experts.compare import Fitted, compare_experts
 from t2v_core.experts.export import export_expert
@@ -62,8 +63,10 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         found.check_learnable()  # before what the bank lacks: labels are the nearer fault
     if not found.learnable and options.fit != "none":
         found.warnings.append("No heads were fitted to compare experts by: that takes labels.")
-    check_kept(bank, chosen)
+    first = next(iter(check_kept(bank, chosen).values()))
     asked = replace(options, embedding=chosen.method if options.selector else None)
+    if chosen.method == TANGENT:
+        asked = replace(asked, architecture=first.settings["architecture"])
     task = embed(asked, report, found, refits=chosen.method != DOMAIN)  # which has no head
     report("ranking experts", 0, 1, "")
     learned = chosen.name == Model2Vec().name

@@ -36,6 +36,8 @@ class Options:
             images carry no labels, else Task2Vec.
         method: estimator of the Fisher information: ``"montecarlo"``, ``"signs"``, ``"exact"`` or ``"variational"``;
             by default the probe's own, see ``Task2VecSettings.for_probe``.
+        architecture: ``"small"`` or ``"resnet18"``, the untrained networks of the Task Tangent Kernel
+            (``embedding.tangent.BY_ARCHITECTURE``); to be ranked, a task is embedded by those that the bank keeps.
         tolerance: stop once the embedding's relative standard error is below it; None uses every image.
         precision: ``"float32"``, or ``"bfloat16"`` where the machine is faster with it.
         selector: how experts are ranked, one of ``selection.ways.WAYS``; by default by PseudoTask where the images
@@ -54,6 +56,7 @@ class Options:
     probe: str = "bundled"
     embedding: str | None = None
     method: Literal["montecarlo", "signs", "exact", "variational"] | None = None
+    architecture: Literal["resnet18", "small"] = "small"
     tolerance: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     selector: str | None = None

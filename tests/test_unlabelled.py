@@ -14,7 +14,12 @@ from PIL import Image
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
-from tests.conftest import zip_folder
+from t2v_core.embedding import tangent
+from t2v_core.embedding.tangent import TangentSettings
+from t2v_core.probe.random_networks import SPECS
+from t2v_core.request import find_task
+from t2v_core.task.decoding import decode
+from tests.conftest import write_folder, zip_folder
 from tests.test_cli import run, run_json
 from tests.unlabelled import write_flat
 
@@ -127,6 +132,31 @@ def test_embed_by_either_method_and_keep(capsys, methods_path, flat, shapes_fold
     tangent = run_json(capsys, "embed", shapes_folder, "--method", "tangent", "--bank", methods_path, "--save")
     assert tangent["dimension"] == 16 * 512
     assert tangent["relative_error"] is None
+
+
+def test_a_bank_of_resnet18_gradients_compares_new_tasks_by_resnet18(
+    capsys, monkeypatch, bank_path, tmp_path, worlds, shapes_folder
+):
+    few = TangentSettings("resnet18", networks=1, batch_size=8, dimension=16)
+    monkeypatch.setitem(tangent.BY_ARCHITECTURE, "resnet18", few)
+    bank = Bank(bank_path)
+    own = next(t for t in bank.tasks() if t.id == "textures")
+    images = write_folder(tmp_path / "own", worlds["textures"].decoded, 4)
+    at_224 = decode(find_task(images).task, SPECS["resnet18"])
+    bank.save_task(own, bank.image_sets()[own.image_set], [tangent.embed_tangent(at_224, few)], None)
+    options = ["--method", "tangent", "--architecture", "resnet18", "--bank", bank_path]
+    embedded = run_json(capsys, "embed", shapes_folder, *options)
+    assert (embedded["probe"], embedded["dimension"]) == ("random-resnet18", 16)
+    result = run_json(capsys, "recommend", shapes_folder, "--selector", "tangent", "--bank", bank_path, "--fit-head")
+    assert result["probe"]["id"] == "random-resnet18"
+    assert [row["task_id"] for row in result["ranking"]] == ["textures"]
+    assert 0 < result["ranking"][0]["fitted"]["accuracy"] <= 1  # by the expert, which sees 32 pixels
+
+
+def test_the_architecture_of_untrained_networks_takes_the_method_that_has_any(capsys, methods_path, shapes_folder):
+    code, _, err = run(capsys, "embed", shapes_folder, "--architecture", "resnet18", "--bank", methods_path)
+    assert code == 2
+    assert "--method tangent" in err
 
 
 @pytest.mark.parametrize("selector", ["asymmetric", "symmetric", "model2vec", "tangent"])

@@ -61,6 +61,12 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
                 help=f"{ESTIMATED}; pseudotask, which reads no labels and is the default where there are none; "
                 "tangent, by untrained networks",
             )
+            added.add_argument(
+                "--architecture",
+                choices=["small", "resnet18"],
+                default="small",
+                help="with --method tangent: 16 small networks, or the paper's 100 ResNet-18 at 224 pixels",
+            )
             added.add_argument("--save", action="store_true", help="keep the task in the bank")
             added.add_argument(
                 "--pictures",
@@ -107,7 +113,9 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
     by = o.method if o.method in (None, PSEUDOTASK, TANGENT) else TASK2VEC
     if o.pictures and not o.save:
         raise InputError("--pictures are kept beside the task in the bank; give --save too, or leave them out")
-    options = _options(o, embedding=by, method=o.method if by == TASK2VEC else None)
+    if o.architecture != "small" and by != TANGENT:
+        raise InputError("--architecture is of the untrained networks; give --method tangent too, or leave it out")
+    options = _options(o, architecture=o.architecture, embedding=by, method=o.method if by == TASK2VEC else None)
     found = embed(options, Reporter())
     if o.save:
         save(Bank(o.bank, demo=True), found, pictures=o.pictures)

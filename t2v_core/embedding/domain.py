@@ -1,7 +1,10 @@
 """The domain embedding (T2V section 3.2's baseline): the mean feature of a task's images.
 
-It tells which images a task has and is blind to what is asked of them: every image weighs the same, whatever its
-label, so tasks over one set of images coincide.
+    D = (1/N) sum_i z(x_i),    z(x) [d] the probe's features below its classifier
+
+Two tasks are compared by the cosine distance of D as it is, 1 - D_a . D_b / (|D_a| |D_b|). It tells which images a
+task has and is blind to what is asked of them: every image weighs the same, whatever its label, so tasks over one set
+of images coincide.
 """
 
 from __future__ import annotations

@@ -69,7 +69,10 @@ class TangentSettings:
 
 
 KEPT = TangentSettings(architecture="small", networks=16, batches=4, dimension=512)
-"""What a bank keeps of its experts' tasks, so that a new task is compared after a few seconds of its own gradients."""
+"""What the demo bank keeps of its experts' tasks: a new task is compared after a few seconds of its own gradients."""
+
+BY_ARCHITECTURE: dict[Architecture, TangentSettings] = {"small": KEPT, "resnet18": TangentSettings()}
+"""How tasks are embedded by either kind of network: small images quickly, or photographs as in the paper."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def violins(
         ``customdata[0]`` is the task id.
     """
     count = len(ids)
-    figure = go.Figure(_bars(names, errors) if count > WIDEST else _violins(ids, names, errors, experts))
+    figure = go.Figure(_bars(ids, names, errors) if count > WIDEST else _violins(ids, names, errors, experts))
     places = np.arange(count)
     scale, width = (0.65, 1.2) if count > WIDEST else (1.0, 2.0)
     for rule, (symbol, colour, size) in styles(list(marks)).items():
@@ -162,7 +162,7 @@ def _violins(ids: Sequence[str], names: Sequence[str], errors: NDArray, experts:
     ]
 
 
-def _bars(names: Sequence[str], errors: NDArray) -> list[go.Scatter]:
+def _bars(ids: Sequence[str], names: Sequence[str], errors: NDArray) -> list[go.Scatter]:
     """From the lowest to the highest error a thin line, over the middle half a thick one, at the median a dash."""
     low, lower, middle, upper, high = np.nanpercentile(errors, [0, 25, 50, 75, 100], axis=1)
     places, gap = np.arange(len(errors)), np.full(len(errors), np.nan)
@@ -190,9 +190,8 @@ def _bars(names: Sequence[str], errors: NDArray) -> list[go.Scatter]:
             legendgroup="all experts",
             mode="markers",
             marker={"symbol": "line-ew-open", "size": 5, "color": SHADE_LINE, "line": {"width": 2}},
-            text=names,
-            customdata=np.column_stack([low, lower, upper, high]),
-            hovertemplate="<b>%{text}</b><br>errors %{customdata[0]:.1f} to %{customdata[3]:.1f} %, "
-            "half of them %{customdata[1]:.1f} to %{customdata[2]:.1f} %, median %{y:.1f} %<extra></extra>",
+            customdata=list(zip(ids, names, *np.stack([low, lower, upper, high]).tolist(), strict=True)),
+            hovertemplate="<b>%{customdata[1]}</b><br>errors %{customdata[2]:.1f} to %{customdata[5]:.1f} %, "
+            "half of them %{customdata[3]:.1f} to %{customdata[4]:.1f} %, median %{y:.1f} %<extra></extra>",
         ),
     ]

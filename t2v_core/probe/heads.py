@@ -10,7 +10,7 @@ the very same classes (measured: README, "How the head was chosen").
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,7 +83,7 @@ class _Descent:
 
     def step(self) -> None:
         """One step of every set."""
-        loss = _losses(self._x, self.W, self.b, self._targets, self._weights).sum()
+        loss = _mean_loss(_logits(self._x, self.W, self.b), self._targets, self._weights).sum()
         self._adam.zero_grad(set_to_none=True)
         (loss + 0.5 * WEIGHT_DECAY * self.W.pow(2).sum()).backward()
         self._adam.step()
@@ -99,10 +99,10 @@ class _Descent:
         self._adam.load_state_dict(moments)
 
 
-def _losses(x: Tensor, W: Tensor, b: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted cross entropy ``[E]`` of each feature set."""
-    log_p = torch.log_softmax(_logits(x, W, b), 1)
-    return -(log_p.gather(1, targets.expand(len(x), 1, -1)).squeeze(1) * (weights / weights.sum())).sum(1)
+def _mean_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross entropy ``[E]`` of logits ``[E, K, N]``."""
+    log_p = torch.log_softmax(logits, 1)
+    return -(log_p.gather(1, targets.expand(len(logits), 1, -1)).squeeze(1) * (weights / weights.sum())).sum(1)
 
 
 def _logits(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
@@ -123,8 +123,9 @@ def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, h
         if step % CHECK_EVERY:
             continue
         with torch.no_grad():
-            loss = _losses(held_x, descent.W, descent.b, held_targets, held_weights)
-            correct = _logits(held_x, descent.W, descent.b).argmax(1) == held_targets
+            logits = _logits(held_x, descent.W, descent.b)
+            loss = _mean_loss(logits, held_targets, held_weights)
+            correct = logits.argmax(1) == held_targets
         better = loss < best_loss[live]
         improved = live[better]
         best_loss[improved], best_step[improved] = loss[better], step
@@ -207,17 +208,32 @@ def fit_regularised_head(
     """
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(features.device)
     weights = torch.from_numpy(class_weights(labels, num_classes)).to(features.device)
-    whole = _minimise(features, targets, weights, num_classes, weight_decay)
+
+    def fit(rows: Tensor | slice) -> Head:
+        goal, weight = targets[rows], weights[rows]
+        return minimise(features[rows], num_classes, weight_decay, lambda logits: _mean_loss(logits, goal, weight)[0])
+
+    whole = fit(slice(None))
     if not validate:
         return whole
     held = torch.from_numpy(stratified_split(labels, VALIDATION_SHARE, seed)).to(features.device)
-    part = _minimise(features[~held], targets[~held], weights[~held], num_classes, weight_decay)
-    correct = part.logits(features[held]).argmax(1) == targets[held]
+    correct = fit(~held).logits(features[held]).argmax(1) == targets[held]
     accuracy = float((correct * weights[held] / weights[held].sum()).sum())
     return replace(whole, validation_accuracy=accuracy, validation_size=int(held.sum()))
 
 
-def _minimise(features: Tensor, targets: Tensor, weights: Tensor, num_classes: int, weight_decay: float) -> Head:
+def minimise(features: Tensor, num_classes: int, weight_decay: float, loss: Callable[[Tensor], Tensor]) -> Head:
+    """The minimum of a convex loss plus weight_decay / 2 ||W||^2 on standardised features, by L-BFGS in float64.
+
+    Args:
+        features: ``[N, d]``.
+        num_classes: K.
+        weight_decay: strength of the L2 penalty; biases are free.
+        loss: of logits ``[1, K, N]``, a scalar.
+
+    Returns:
+        The head; its accuracy is left at 0 on 0 images.
+    """
     x, mean, std = _standardise(features[None].double())
     W = torch.zeros(1, num_classes, x.shape[2], dtype=x.dtype, device=x.device, requires_grad=True)
     b = torch.zeros(1, num_classes, 1, dtype=x.dtype, device=x.device, requires_grad=True)
@@ -225,9 +241,9 @@ def _minimise(features: Tensor, targets: Tensor, weights: Tensor, num_classes: i
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = _losses(x, W, b, targets, weights).sum() + 0.5 * weight_decay * W.pow(2).sum()
-        loss.backward()
-        return loss
+        total = loss(_logits(x, W, b)) + 0.5 * weight_decay * W.pow(2).sum()
+        total.backward()
+        return total
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     steps = int(optimiser.state[W]["n_iter"])

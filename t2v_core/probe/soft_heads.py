@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from t2v_core.probe.heads import MAX_STEPS, REGULARISATION, SHORT_BATCH, Head, _head, _standardise
+from t2v_core.probe.heads import REGULARISATION, SHORT_BATCH, Head, minimise
 
 
 def fit_regularised_soft_head(features: Tensor, targets: Tensor, weight_decay: float = REGULARISATION) -> Head:
@@ -24,21 +26,9 @@ def fit_regularised_soft_head(features: Tensor, targets: Tensor, weight_decay: f
     Returns:
         The head; its accuracy is how often it agrees with the teacher on these images, its validation size 0.
     """
-    x, mean, std = _standardise(features[None].double())
     goal = targets.double()
-    W = torch.zeros(goal.shape[1], x.shape[2], dtype=x.dtype, device=x.device, requires_grad=True)
-    b = torch.zeros(goal.shape[1], dtype=x.dtype, device=x.device, requires_grad=True)
-    optimiser = torch.optim.LBFGS([W, b], max_iter=MAX_STEPS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        loss = functional.cross_entropy(x[0] @ W.T + b, goal) + 0.5 * weight_decay * W.pow(2).sum()
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    agreement = _agreement(x[0] @ W.detach().T + b.detach(), goal)
-    return _head(W.detach(), b.detach(), mean[0], std[0], agreement, 0, int(optimiser.state[W]["n_iter"]))
+    head = minimise(features, goal.shape[1], weight_decay, lambda logits: functional.cross_entropy(logits[0].T, goal))
+    return replace(head, validation_accuracy=_agreement(head.logits(features), targets))
 
 
 def fit_two_soft_epochs(features: Tensor, targets: Tensor, seed: int = 0) -> Head:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from t2v_core.figures.violins import BEST, MARKS, MOST_POINTS, WIDEST, styles, violins
@@ -43,6 +45,8 @@ def test_many_tasks_become_bars_of_quantiles():
     np.testing.assert_allclose(np.reshape(whole.y, (-1, 3))[:, :2], np.column_stack([errors.min(1), errors.max(1)]))
     np.testing.assert_allclose(np.reshape(half.y, (-1, 3))[:, :2], np.percentile(errors, [25, 75], axis=1).T)
     np.testing.assert_allclose(median.y, np.median(errors, axis=1))
+    for trace in json.loads(figure.to_json())["data"][2:]:  # lists in the browser too, to be read by a click
+        assert [row[0] for row in trace["customdata"]] == [f"t{i}" for i in range(len(errors))]
     assert len(marks) == 2
     assert drawn(WIDEST)[1].data[0].type == "violin"
 
