@@ -210,6 +210,10 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         box.click()
         return page.get_by_role("option").nth(number % 7).click
 
+    def targets(number: int) -> Act:
+        page.get_by_role("combobox", name="Which targets").click()
+        return page.get_by_role("option").nth((1 + number) % 3).click
+
     def rule(number: int) -> Act:
         box = page.get_by_role("combobox", name="Rules beside")
         if number % 2 == 0:
@@ -222,6 +226,7 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
 
     own, published = PAGES["Expert selection"][0], PAGES["Expert selection, 50 x 50"][0]
     tasks, matrix = f"{published}&view=Task+by+task", f"{published}&view=Every+error"
+    near = f"{tasks}&task=%5BCUB%5D+Corvidae+%28Aves%29"
     views = "Task by task", "Every error", "How good is each rule?"
     return {
         "Task map: click a task": (PAGES["Task map"][0], lambda number: click(page, MAP, 37 * number)),
@@ -237,6 +242,9 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         "Expert selection, 50 x 50: click a task": (tasks, lambda number: click(page, VIOLINS, 3 * number)),
         "Expert selection, 50 x 50: choose a task": (tasks, search),
         "Expert selection, 50 x 50: all tasks": (tasks, unfold("All tasks as a table")),
+        "Expert selection, 50 x 50: distance of a task": (near, choose("static", "selected")),
+        "Expert selection, 50 x 50: candidates of a task": (near, unfold("candidates as a table")),
+        "Expert selection, 50 x 50: targets": (published, targets),
         "Expert selection, 50 x 50: picks in the matrix": (matrix, choose("selected", "static")),
         "Expert selection, 50 x 50: colour of the matrix": (matrix, choose("error", "what the rule goes by")),
         "Expert selection, 50 x 50: tables": (published, choose("Your own tables", "Published: iNat+CUB")),

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--bank", default=default_location(), help="folder or database URL (default: %(default)s)")
     common.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    common.add_argument("--seed", type=int, default=0)
+    common.add_argument("--seed", type=_seed, default=0)
     common.add_argument("--json", action="store_true", help="print one JSON object")
 
     parser = argparse.ArgumentParser(prog="python -m t2v_core", description="Which pre-trained expert to start from.")
@@ -83,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     add_report(command, commands)
     add_probes(command, commands)
     return parser
+
+
+def _seed(text: str) -> int:
+    """A seed, from 0 up."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 up, got {text!r}")
+    return int(text)
 
 
 def _distances(o: argparse.Namespace) -> dict[str, Any]:

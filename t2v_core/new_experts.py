@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,15 @@ from t2v_core.probe.registry import load_probe
 from t2v_core.probe.weights import BUNDLED
 from t2v_core.request import Options, Report, staged
 from t2v_core.selection.candidates import have_seen
+from t2v_core.selection.words import listed
 from t2v_core.task.worlds import slug
 
 TRAINING = "fine-tuning the expert"
 MODEL_NAME = re.compile(r"(timm/)?[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}")
+
+
+OTHER_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".onnx", ".h5")
+"""Of files of weights, which no model's name ends in."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,19 @@ def add(bank: Bank, options: AddOptions, report: Report) -> dict[str, Any]:
     if o.file is None and not MODEL_NAME.fullmatch(source):
         raise InputError(f"{source[:LONGEST_NAME]!r} is no model's name, such as resnet18 or timm/convnext_nano")
     given = (source, o.architecture, o.task_id, o.name, o.input_size, pick_device(o.device), report)
-    return {"rows": add_experts(bank, *given, named=o.file is None)}
+    rows = add_experts(bank, *given, named=o.file is None)
+    return {"rows": rows, "warnings": unplaced(rows)}
+
+
+def unplaced(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What a person has to know of added experts whose own task is unknown."""
+    names = [row["name"] for row in rows if row["task_id"] is None]
+    if not names:
+        return []
+    return [
+        f"What {listed(names)} learned from is unknown: no distance ranks such an expert, and it is left out of every "
+        "audit, as it may have seen a task's images. To have it ranked, add it with the bank's task it was trained on."
+    ]
 
 
 def _start(bank: Bank, options: TrainOptions) -> ExpertRecord | None:
@@ -261,7 +279,7 @@ def _files(path: Path) -> list[Path] | None:
         return files
     if path.is_file():
         return [path]
-    if path.suffix == SUFFIX:
+    if path.suffix in (SUFFIX, *OTHER_SUFFIXES) or not MODEL_NAME.fullmatch(str(path).partition(":")[0]):
         raise InputError(f"'{path}' does not exist; give a {SUFFIX} file, a folder of them, or a model's name")
     return None
 

@@ -66,7 +66,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     first = next(iter(check_kept(bank, chosen).values()))
     asked = replace(options, embedding=chosen.method if options.selector else None)
     if chosen.method == TANGENT:
-        asked = replace(asked, architecture=first.settings["architecture"])
+        asked = replace(asked, architecture="resnet18" if first.settings["architecture"] == "resnet18" else "small")
     task = embed(asked, report, found, refits=chosen.method != DOMAIN)  # which has no head
     report("ranking experts", 0, 1, "")
     learned = chosen.name == Model2Vec().name

@@ -125,6 +125,13 @@ def test_audit_of_the_published_matrix(capsys, tmp_path):
     assert result["verdict"] in out
 
 
+def test_a_seed_below_0_is_refused_in_one_sentence(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "--seed", "-1"])
+    assert ended.value.code == 2
+    assert "whole number from 0 up" in capsys.readouterr().err
+
+
 def test_audit_of_a_bank(capsys, tmp_path):
     from tests.selection.metas import make_bank
 

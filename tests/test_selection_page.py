@@ -152,6 +152,9 @@ def test_the_matrix_answers_to_its_controls(open_page, place):
         app = app.segmented_control(key=key).set_value(value).run()
         assert not app.exception
         assert not app.error
+        rule = app.segmented_control(key="matrix_rule").value
+        offered = [d.label for d in app.get("download_button")]
+        assert offered == ["Download the errors as CSV", f"Download the scores by {rule} as CSV"]
 
 
 def test_what_has_no_say_in_a_view_is_disabled(open_page, place):
@@ -229,7 +232,7 @@ def test_a_persons_own_tables(open_page, place):
     app = bring(app, "errors", TABLE)
     assert not app.exception
     assert not app.error
-    assert "1 of 11 errors are missing" in text(app)  # x is no candidate for x
+    assert "Missing: 1 of 11 errors" in text(app)  # x is no candidate for x
     app = app.selectbox[0].select("pre-trained").run()
     assert not app.exception
     assert "cannot be told apart from generic" in text(app)  # over two tasks

@@ -97,8 +97,7 @@ def test_a_bank_that_keeps_nothing_for_it_says_what_to_do(upload, bank_path, fla
     assert "python -m t2v_core bank methods" in unlike.help
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ["unlabelled", "tangent"])
+@pytest.mark.parametrize("case", ["unlabelled", pytest.param("tangent", marks=pytest.mark.slow)])
 def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_path, flat, shapes_folder, case):
     path, more = (flat, {}) if case == "unlabelled" else (shapes_folder, {"selector": "tangent", "fit": "top"})
     job = finished(methods_path, path, **more)

@@ -165,7 +165,7 @@ def _shown(found: Compared) -> pd.DataFrame:
     for kind in sorted(found.audits, key=lambda kind: kind != ALL):  # the rows stand in the order of all targets
         shown[kind_title(kind)] = table[kind]
         shown[f"{kind_title(kind)}: 95 %"] = [
-            "" if rule == ORACLE or pd.isna(low) else f"{low:.1f} to {high:.1f}"
+            "" if rule == ORACLE.name or pd.isna(low) else f"{low:.1f} to {high:.1f}"
             for rule, low, high in zip(table.index, table[f"{kind}_low"], table[f"{kind}_high"], strict=True)
         ]
     return shown

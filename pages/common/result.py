@@ -119,7 +119,7 @@ def _apart(records: dict[str, dict]) -> str:
             labelled = f"with labels: {r['with_labels']['mean']:.0f} %; " if r.get("with_labels") else ""
             parts.append(
                 f"{r['increase']['mean']:.0f} % where the task had {words} "
-                f"({labelled}always the same expert: {r['static']['mean']:.0f} %)"
+                f"({labelled}the expert best on the other tasks: {r['static']['mean']:.0f} %)"
             )
     return f"Apart: {'; '.join(parts)}." if parts else ""
 

@@ -13,7 +13,7 @@ from pages.common.selection import Study, kind_title
 from pages.common.takeaway import download, toolbar
 from t2v_core.figures.candidates import candidates
 from t2v_core.figures.error_matrix import error_matrix
-from t2v_core.figures.violins import BEST, violins
+from t2v_core.figures.violins import BEST, WIDEST, violins
 from t2v_core.selection.by_task import candidate_table, in_order, norms, picks, reason, score_words, task_table
 from t2v_core.selection.regret import picked
 from t2v_core.space.correlation import rank_correlation
@@ -48,7 +48,8 @@ def show_tasks(study: Study, kind: str, rules: list[str]) -> None:
         else "No embeddings are known here, so the tasks are ordered by their best error."
     )
     st.write(
-        "Each column is a task; its shape shows the errors of all experts on it. The ring is the best expert there is: "
+        f"Each column is a task; its {'shape' if len(order) <= WIDEST else 'bar'} shows the errors of all experts on "
+        "it. The ring is the best expert there is: "
         f"a rule whose mark lies in the ring has found it. {ordered}"
     )
     shown = ["static", *rules]
@@ -188,8 +189,10 @@ def show_matrix(study: Study, kind: str, rules: list[str]) -> None:
         selected=ids.index(chosen) if chosen else None,
     )
     st.plotly_chart(figure, key="matrix", config=toolbar("error-matrix"), alt="Errors of all experts on all tasks")
-    matrix = pd.DataFrame(meta.errors, index=meta.task_names, columns=meta.expert_names)
-    download("Download the errors as CSV", matrix, "errors", index=True)
+    with st.container(horizontal=True):
+        for title, values, file in (("the errors", meta.errors, "errors"), (f"the scores by {rule}", scores, "scores")):
+            matrix = pd.DataFrame(values, index=meta.task_names, columns=meta.expert_names)
+            download(f"Download {title} as CSV", matrix, file, index=True)
 
 
 def _columns(errors: NDArray) -> NDArray[np.intp]:

@@ -83,17 +83,20 @@ def _train(o: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add(o: argparse.Namespace) -> dict[str, Any]:
-    from t2v_core.new_experts import add_experts
+    from t2v_core.new_experts import add_experts, unplaced
     from t2v_core.probe.probe import pick_device
 
     device = pick_device(o.device)
     bank = Bank(o.bank, demo=True)
-    return {"rows": add_experts(bank, o.source, o.architecture, o.task, o.name, o.input_size, device, Reporter())}
+    rows = add_experts(bank, o.source, o.architecture, o.task, o.name, o.input_size, device, Reporter())
+    return {"rows": rows, "warnings": unplaced(rows)}
 
 
 def _show_added(result: dict[str, Any]) -> None:
     shown = ("id", "name", "architecture", "task_id")
     show_rows({"rows": [{key: row[key] for key in shown} for row in result["rows"]]})
+    for warning in result["warnings"]:
+        print(f"note: {warning}")
 
 
 def _transfer(o: argparse.Namespace) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def read_expert(file: Path, architecture: str, device: torch.device, input_size:
         input_size: side of the square it was fine-tuned on, where that is not its architecture's usual one.
 
     Raises:
-        InputError: it is no safetensors file, holds other names or shapes, or numbers that are not finite.
+        InputError: it is no safetensors file, holds other names or shapes, numbers that are not finite, or weights
+            by which images have no features or all the same.
     """
     state = read_state(file)
     blank = blank_network(architecture)
@@ -88,6 +89,7 @@ def read_expert(file: Path, architecture: str, device: torch.device, input_size:
     network, _ = blank.detach()
     _fit(network, state, names, file, architecture)
     spec = blank.spec if input_size is None else resized(blank.spec, input_size)
+    _try(network, spec, file)
     return make_probe(architecture, file.stem, network, None, spec, f"file {file.name}", device)
 
 
@@ -104,8 +106,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         with file.open("rb") as stream:
             start = stream.read(2)
-        # A zip or the mark of a pickle: how torch.save writes.
-        kind = "but a pickle, which could run code when opened" if start in (b"PK", b"\x80\x02") else "or is damaged"
+        # A zip, as torch.save writes, or the first byte of a pickle.
+        pickled = start == b"PK" or start[:1] == b"\x80"
+        kind = "but a pickle, which could run code when opened" if pickled else "or is damaged"
         raise InputError(
             f"'{file.name}' is not a safetensors file {kind}; write the weights with safetensors.torch.save_file"
         ) from error
@@ -116,6 +119,17 @@ def resized(spec: InputSpec, size: int) -> InputSpec:
     if not 8 <= size <= 2048:
         raise InputError(f"--input-size must lie between 8 and 2048 pixels, got {size}")
     return InputSpec(round(spec.resize * size / spec.crop), size, spec.mean, spec.std, spec.interpolation)
+
+
+def _try(network: nn.Module, spec: InputSpec, file: Path) -> None:
+    """Refuse weights that are of the right shape and of no use, by two images of noise."""
+    noise = torch.rand(2, 3, spec.crop, spec.crop, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        z = network.eval()(noise)
+    if not bool(torch.isfinite(z).all()):
+        raise InputError(f"the weights in '{file.name}' give an image features that are not finite; give another file")
+    if bool((z[0] == z[1]).all()):
+        raise InputError(f"the weights in '{file.name}' give every image the same features; give another file")
 
 
 def _fit(network: nn.Module, state: dict[str, Tensor], known: Collection[str], file: Path, architecture: str) -> None:
@@ -134,6 +148,9 @@ def _fit(network: nn.Module, state: dict[str, Tensor], known: Collection[str], f
         raise InputError(
             f"'{file.name}' does not hold the weights of a {architecture}: {wrong[0]}; give the file of such a network"
         )
+    whole = [name for name in own if not state[name].is_floating_point()]
+    if whole:
+        raise InputError(f"'{file.name}' holds whole numbers in {whole[0]!r}; give weights that were not quantised")
     broken = [name for name in own if not bool(torch.isfinite(state[name].float()).all())]
     if broken:
         raise InputError(

@@ -21,7 +21,7 @@ from t2v_core.selection.regret import (
     weighted_tau,
 )
 from t2v_core.selection.selectors import REFERENCES, Given, Selector
-from t2v_core.selection.words import listed, verdict
+from t2v_core.selection.words import counted, listed, verdict
 
 TOP = (1, 3, 5)
 """Lengths k of the lists of candidates whose hit rate is reported."""
@@ -125,9 +125,10 @@ def audit(meta: MetaTask, selectors: Sequence[Selector], *, offset: float = 0.0,
         columns |= {(name, other): theirs - own for other, theirs in regret.items() if other != name}
         columns |= {(name, k): hit_rate(errors, scores[name], k) for k in TOP}
     found = dict(zip(columns, estimates(np.column_stack(list(columns.values())), seed=seed), strict=True))
+    found["", "best"] = found["", "best"].within(0, 100)
     for name in regret:
-        if name != "generic":  # no candidate: it may be better than the best of those
-            found[name, "increase"] = found[name, "increase"].within(0)
+        # The generic network is no candidate, so it may be better than the best of those: at most without an error.
+        found[name, "increase"] = found[name, "increase"].within(-100 if name == "generic" else 0)
         found[name, "tau"] = found[name, "tau"].within(-1, 1)
         found |= {(name, k): found[name, k].within(0, 1) for k in TOP}
     all_equal = not (regret["chance"] > 0).any()
@@ -218,7 +219,7 @@ def _notes(meta: MetaTask, judged: Sequence[Judged], missing: int) -> Iterator[s
     """What a reader of an audit must know."""
     known = np.isfinite(meta.best)
     if missing:
-        yield f"{missing:,} of {meta.allowed.sum():,} errors are missing; the audit covers what is there."
+        yield f"Missing: {missing:,} of {meta.allowed.sum():,} errors; the audit covers what is there."
     if not known.all():
         lost = [name for name, there in zip(meta.task_names, known, strict=True) if not there]
         yield f"No candidate was measured on {listed(lost)}; left out."
@@ -234,7 +235,8 @@ def _notes(meta: MetaTask, judged: Sequence[Judged], missing: int) -> Iterator[s
             yield f"The scores of {j.name} name no candidate for {listed(names)}; left out of its mean."
         partly = np.isfinite(meta.candidate_errors) & np.isnan(j.scores) & np.isfinite(j.error)[:, None]
         if partly.any():
-            yield f"{partly.sum():,} candidates have no score by {j.name}: it cannot pick them, though others may."
+            lacking = counted(int(partly.sum()), "pair of a task and a candidate", "pairs of a task and a candidate")
+            yield f"Without a score by {j.name}: {lacking}; it cannot pick there, though others may."
         tied = int((picked(meta.candidate_errors, j.scores).sum(1) > 1).sum())
         if tied:
-            yield f"The lowest score of {j.name} is tied on {tied} tasks; the mean error of the tied counts there."
+            yield f"The lowest score of {j.name} is tied on {counted(tied, 'task')}; the mean error of the tied counts."

@@ -10,6 +10,7 @@ import pandas as pd
 from t2v_core.bank.methods import MethodRecord
 from t2v_core.selection.audit import Audit
 from t2v_core.selection.regret import estimates, relative_increase
+from t2v_core.selection.selectors import Oracle
 
 SAME_WORK = {
     "asymmetric": "task2vec",
@@ -23,7 +24,7 @@ SAME_WORK = {
 NOTHING = ("chance", "generic", "static")
 """Rules that do not look at the target."""
 
-ORACLE = "oracle"
+ORACLE = Oracle()
 
 
 def method_table(audits: Mapping[str, Audit], records: Mapping[str, MethodRecord]) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def method_table(audits: Mapping[str, Audit], records: Mapping[str, MethodRecord
         expert, when the bank is built); for every kind ``<kind>, <kind>_low, <kind>_high`` (mean relative error
         increase in % with its 95 % interval).
     """
-    rows: dict[str, dict[str, object]] = {ORACLE: {"title": "the best expert there is, found by trying all of them"}}
+    rows: dict[str, dict[str, object]] = {ORACLE.name: {"title": ORACLE.title}}
     for found in audits.values():
         for name, judged in found.judged.items():
             rows.setdefault(name, {"title": judged.title})
@@ -91,7 +92,7 @@ def _cost(name: str, audits: Mapping[str, Audit], records: Mapping[str, MethodRe
     """Seconds for one target and all experts, the share of one expert, and once for one expert."""
     if name in NOTHING:
         return {"target": 0.0, "seconds": 0.0, "once": 0.0}
-    record, oracle = _record(name, records), records.get(ORACLE)
+    record, oracle = _record(name, records), records.get(ORACLE.name)
     if record is None:
         return {"target": np.nan, "seconds": np.nan, "once": np.nan}
     seconds = record.seconds

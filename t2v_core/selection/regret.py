@@ -18,6 +18,9 @@ BoolArray = NDArray[np.bool_]
 
 ROUNDS = 2000
 
+IN_PAIRS = 1000
+"""Experts up to which a rank correlation looks at all pairs at once: beyond, that takes more memory than time."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -118,11 +121,19 @@ def chosen_error(errors: FloatArray, scores: FloatArray) -> FloatArray:
 
 
 def static_scores(errors: FloatArray) -> FloatArray:
-    """Scores ``[T, E]`` of the static rule: an expert's mean error on all *other* tasks it is a candidate for."""
+    """Scores ``[T, E]`` of the static rule: an expert's mean error on all *other* tasks it is a candidate for.
+
+    Where errors are missing, each counts by its distance from its task's mean, added to the mean of all tasks: an
+    expert gains nothing by not having been measured on the hard ones.
+    """
     known = np.isfinite(errors)
-    values = np.where(known, errors, 0.0)
+    measured = known.any(1)
+    level = np.where(known, errors, 0.0).sum(1) / np.maximum(known.sum(1), 1)
+    excess = np.where(known, errors - level[:, None], 0.0)
     others = known.sum(0) - known
-    return np.where(others > 0, (values.sum(0) - values) / np.maximum(others, 1), np.nan)
+    elsewhere = (level.sum() - level) / np.maximum(measured.sum() - measured, 1)
+    mean = (excess.sum(0) - excess) / np.maximum(others, 1) + elsewhere[:, None]
+    return np.where(others > 0, mean, np.nan)
 
 
 def best_first(errors: FloatArray, scores: FloatArray) -> NDArray[np.intp]:
@@ -155,7 +166,7 @@ def weighted_tau(errors: FloatArray, scores: FloatArray) -> FloatArray:
         known = np.isfinite(row)
         x, y = row[known], errors[t, known]
         if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0:
-            found[t] = _tau(-x, -y)
+            found[t] = _tau(-x, -y) if len(x) <= IN_PAIRS else stats.weightedtau(-x, -y).statistic
     return found
 
 
@@ -164,7 +175,7 @@ def _tau(x: FloatArray, y: FloatArray) -> float:
 
     A pair counts sign(x_i - x_j) sign(y_i - y_j) (1 / (1 + r_i) + 1 / (1 + r_j)), r the rank from the top; the result
     is the mean of ranking by x and by y, each breaking its ties by the other. ``scipy.stats.weightedtau`` gives the
-    same and spends most of its time on checking arguments.
+    same and spends most of its time, where experts are few, on checking arguments.
     """
     signs = [np.sign(v[:, None] - v[None, :]) for v in (x, y)]
     together, alone = (signs[0] * signs[1]).sum(1), [np.abs(s).sum(1) for s in signs]

@@ -106,6 +106,19 @@ class Static(Selector):
         return static_scores(meta.candidate_errors)
 
 
+class Oracle(Selector):
+    """Always the best expert there is, which takes trying all of them: what no selector can do better than."""
+
+    name = "oracle"
+    title = "the best expert there is, found by trying all of them"
+
+    def scores(self, meta: MetaTask) -> FloatArray:
+        return meta.candidate_errors
+
+    def heads(self, meta: MetaTask) -> int:
+        return len(meta.experts)
+
+
 @dataclass(frozen=True)
 class TwoStage(Selector):
     """A shortlist by another selector, then a head for each of its experts, and the lowest head error.

@@ -13,7 +13,7 @@ from t2v_core.errors import InputError
 from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.regret import FloatArray
 from t2v_core.selection.selectors import Given
-from t2v_core.selection.words import listed
+from t2v_core.selection.words import listed, quoted
 
 MISSING = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
 
@@ -43,8 +43,11 @@ def read_table(path: Path) -> Table:
         with path.open(encoding="utf-8-sig", newline="") as file:
             numbered = enumerate(csv.reader(file, skipinitialspace=True), start=1)
             lines = [(number, row) for number, row in numbered if any(cell.strip() for cell in row)]
+    except FileNotFoundError as error:
+        raise InputError(f"'{path}' does not exist; give a CSV file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"'{path}' cannot be read as a CSV file in UTF-8 ({error}); save it as one") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"'{path.name}' cannot be read as a CSV file in UTF-8 ({why}); save it as one") from error
     if len(lines) < 2 or len(lines[0][1]) < 2:
         raise InputError(
             f"'{path.name}' holds no table: the first row must name the experts and the first column the tasks, "
@@ -58,6 +61,9 @@ def read_table(path: Path) -> Table:
             raise InputError(f"'{path.name}' has several {what} called {listed(repeated)}; give each its own label")
         if "" in labels:
             raise InputError(f"'{path.name}' has {what} without a label; name each of them")
+        odd = [label for label in labels if not label.isprintable()]
+        if odd:
+            raise InputError(f"'{path.name}' has labels of {what} that cannot be printed on a line: {listed(odd)}")
     values = np.full((len(rows), len(columns)), np.nan)
     for t, (number, row) in enumerate(lines[1:]):
         if len(row) != len(columns) + 1:
@@ -65,7 +71,10 @@ def read_table(path: Path) -> Table:
                 f"line {number} of '{path.name}' has {len(row)} cells where the first line has "
                 f"{len(columns) + 1}; give every line one cell an expert, empty where nothing was measured"
             )
+        line = ",".join(row[1:])
         try:
+            if "_" in line or not line.isascii():  # Python's own numbers: 1_000, or in other scripts
+                raise ValueError
             values[t] = row[1:]
         except ValueError:  # an empty cell, or text
             values[t] = [_number(cell.strip()) for cell in row[1:]]
@@ -73,8 +82,8 @@ def read_table(path: Path) -> Table:
     if len(wrong):
         t, e = wrong[0]
         raise InputError(
-            f"'{path.name}' holds '{lines[1 + t][1][1 + e].strip()}' for task '{rows[t]}' and expert '{columns[e]}'; "
-            "give a number, or leave the cell empty"
+            f"'{path.name}' holds {quoted(lines[1 + t][1][1 + e].strip())} for task {quoted(rows[t])} and expert "
+            f"{quoted(columns[e])}; give a number, or leave the cell empty"
         )
     return Table(rows, columns, values)
 
@@ -84,7 +93,7 @@ def _number(cell: str) -> float:
     if cell.lower() in MISSING:
         return np.nan
     try:
-        return float(cell)
+        return float(cell) if cell.isascii() and "_" not in cell else np.inf
     except ValueError:
         return np.inf
 
@@ -104,12 +113,14 @@ def meta_task_from_csv(path: Path, generic: str | None = None) -> MetaTask:
     if len(bad):
         t, e = bad[0]
         raise InputError(
-            f"'{path.name}' holds the error {table.values[t, e]:g} for task '{table.rows[t]}' and expert "
-            f"'{table.columns[e]}'; errors are in %, from 0 to 100"
+            f"'{path.name}' holds the error {table.values[t, e]:g} for task {quoted(table.rows[t])} and expert "
+            f"{quoted(table.columns[e])}; errors are in %, from 0 to 100"
         )
     if generic is not None and generic not in table.columns:
         raise InputError(f"'{path.name}' has no expert '{generic}'; name the generic expert by its label there")
     kept = [e for e, label in enumerate(table.columns) if label != generic]
+    if not kept:
+        raise InputError(f"'{path.name}' has no expert but the generic one, so there is none to choose; add experts")
     experts = tuple(table.columns[e] for e in kept)
     return MetaTask(
         name=path.stem,
@@ -147,7 +158,8 @@ def scores_from_csv(meta: MetaTask, path: Path, *, larger_is_better: bool = Fals
             )
     notes = []
     for what, theirs, ours in (("tasks", table.rows, meta.tasks), ("experts", table.columns, meta.experts)):
-        unknown = [label for label in theirs if label not in set(ours)]
+        known = set(ours)
+        unknown = [label for label in theirs if label not in known]
         if unknown:
             notes.append(f"The errors do not know the {what} {listed(unknown)} of the scores; left out.")
     # One row and column of NaN at the end, where the labels that have no score are sent.

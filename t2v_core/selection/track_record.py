@@ -63,10 +63,12 @@ def _record(kind: str, found: Audit, way: Way) -> TrackRecord | None:
     with_labels = None if way.labels else found.judged[DEFAULT].increase
     often = picked(found.meta.candidate_errors, static.scores).sum(0)
     name = found.meta.expert_names[int(np.argmax(often))]
+    same = np.count_nonzero(often) == 1
+    always = f"always taking {name}" if same else f"taking the expert best on the other tasks, mostly {name},"
     sentence = (
         f"In {found.meta.name}, this rule loses {_cost(mine.increase)}; "
         + (f"the default rule, which needs labels, loses {_cost(with_labels)}; " if with_labels else "")
-        + f"always taking {name} would lose {_cost(static.increase)}."
+        + f"{always} would lose {_cost(static.increase)}."
     )
     return TrackRecord(kind, rule, mine.increase, static.increase, name, with_labels, sentence)
 

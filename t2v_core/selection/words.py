@@ -10,11 +10,25 @@ from t2v_core.selection.regret import Estimate
 
 SHOWN = 3
 
+LONGEST = 60
+"""Letters shown of a name."""
+
 
 def listed(names: Sequence[str]) -> str:
     """The first few names, and how many more."""
     more = len(names) - SHOWN
-    return ", ".join(f"'{n}'" for n in names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(quoted(n) for n in names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def quoted(name: str) -> str:
+    """A name that comes from a person's file, fit for a line on a terminal."""
+    plain = "".join(c if c.isprintable() else "�" for c in name[: LONGEST + 1])
+    return f"'{plain}'" if len(plain) <= LONGEST else f"'{plain[:LONGEST]}…'"
+
+
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """How many there are: ``1 task``, ``2,000 tasks``."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def interval(e: Estimate, digits: int = 1) -> str:

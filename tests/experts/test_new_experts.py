@@ -89,6 +89,10 @@ BAD = {
     "surplus": (lambda s: s.update({"backdoor": torch.zeros(1)}), "'backdoor' is none of its layers"),
     "nan": (lambda s: s["bn1.weight"].fill_(float("nan")), "not finite in 'bn1.weight'"),
     "inf": (lambda s: s["bn1.bias"].fill_(float("inf")), "not finite in 'bn1.bias'"),
+    "variance below 0": (lambda s: s["bn1.running_var"].fill_(-1), "features that are not finite"),
+    "exploded": (lambda s: [v.mul_(1e30) for n, v in s.items() if "weight" in n], "features that are not finite"),
+    "all zero": (lambda s: [v.zero_() for v in s.values()], "every image the same features"),
+    "quantised": (lambda s: s.update({"conv1.weight": torch.ones(16, 3, 3, 3, dtype=torch.int8)}), "whole numbers in"),
 }
 
 
@@ -106,12 +110,14 @@ class Evil:
         return (Path.touch, (Path("evil-was-here"),))
 
 
-@pytest.mark.parametrize("how", ["pickle", "torch", "text", "cut"])
+@pytest.mark.parametrize("how", ["pickle", "newest pickle", "torch", "text", "cut"])
 def test_files_of_other_kinds_are_never_opened_as_such(empty, tmp_path, monkeypatch, how):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "expert.safetensors"
     if how == "pickle":
         file.write_bytes(pickle.dumps(Evil(), protocol=2))
+    elif how == "newest pickle":
+        file.write_bytes(pickle.dumps(Evil()))
     elif how == "torch":
         torch.save(state(), file)
     elif how == "text":
@@ -121,7 +127,7 @@ def test_files_of_other_kinds_are_never_opened_as_such(empty, tmp_path, monkeypa
         file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(InputError, match="not a safetensors file") as raised:
         add(empty, file)
-    assert ("pickle" in str(raised.value)) == (how in ("pickle", "torch"))
+    assert ("pickle" in str(raised.value)) == (how not in ("text", "cut"))
     assert not (tmp_path / "evil-was-here").exists()
     assert empty.experts() == []
 
@@ -138,6 +144,8 @@ def test_files_of_other_kinds_are_never_opened_as_such(empty, tmp_path, monkeypa
         (WEIGHTS, {"architecture": "timm/../x"}, "timm knows no model '../x'"),
         (WEIGHTS, {"input_size": 3}, "between 8 and 2048"),
         ("nowhere.safetensors", {}, "does not exist"),
+        ("nowhere.pt", {}, "does not exist"),
+        ("no/such/folder", {}, "does not exist"),
         ("resnet9000", {}, "no probe 'resnet9000'"),
         ("resnet18:last", {}, "matters for probes alone"),
         ("bundled", {"input_size": 64}, "--input-size is for files"),
@@ -242,6 +250,15 @@ def test_adding_by_command_is_one_line_where_it_fails(capsys, tmp_path):
     assert out == ""
     assert err.count("error:") == 1
     assert "pickle" in err
+
+
+def test_an_expert_of_unknown_origin_comes_with_a_word_on_what_it_is_good_for(capsys, bank_path, tmp_path):
+    save_file(state(), tmp_path / "mine.safetensors")
+    options = ["experts", "add", str(tmp_path / "mine.safetensors"), "--bank", str(bank_path)]
+    assert main(options) == 0
+    assert "note: What 'mine' learned from is unknown" in capsys.readouterr().out
+    assert main([*options, "--task", "shapes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
 
 
 def test_schedules_are_the_papers_or_scaled_ones():

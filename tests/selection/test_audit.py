@@ -112,16 +112,24 @@ def test_missing_errors_are_told_and_left_out():
     assert found.missing == 4
     assert found.optimal == replace(found.optimal, mean=12.5, tasks=2)
     np.testing.assert_allclose(found.judged["mine"].regret, [0, np.nan, 300])
-    assert found.notes[0] == "4 of 9 errors are missing; the audit covers what is there."
+    assert found.notes[0] == "Missing: 4 of 9 errors; the audit covers what is there."
     assert found.notes[1] == "No candidate was measured on 't1'; left out."
-    assert "2 candidates have no score by mine" in found.notes[2]
+    assert "Without a score by mine: 2 pairs of a task and a candidate" in found.notes[2]
 
 
 def test_scores_that_name_nobody_are_told():
     found = audit(META, [given_scores([[0, 1, 2], [np.nan] * 3, [1, 1, 2]])])
     assert found.judged["mine"].increase.tasks == 2
     assert "name no candidate for 't1'" in found.notes[0]
-    assert "tied on 1 tasks" in found.notes[1]
+    assert "tied on 1 task;" in found.notes[1]
+
+
+def test_intervals_stay_within_what_errors_can_be():
+    few = make_meta([[1, 30], [40, 90], [2, 50]], generic=np.array([0.1, 90.0, 0.2]))
+    found = audit(few, [given_scores([[0, 1]] * 3)])
+    assert found.optimal.low == 0
+    assert found.judged["generic"].increase.low == -100
+    assert found.judged["mine"].increase.low == 0
 
 
 def test_one_task_has_no_interval():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from t2v_core.bank.records import ErrorEntry
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.selection.audit import ALL, audit_by_kind, audit_table
 from t2v_core.selection.bank_audit import audit_bank, kept
@@ -14,7 +15,7 @@ from t2v_core.selection.nearest import Nearest
 from t2v_core.selection.regret import chosen_error, static_scores
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import WAYS
-from tests.selection.metas import make_bank
+from tests.selection.metas import ROLES, make_bank
 
 
 @pytest.fixture
@@ -112,10 +113,17 @@ def test_the_track_record_of_a_rule(small_bank):
     low, high = twin.static.low, twin.static.high
     assert twin.sentence.startswith(f"In this bank, this rule loses {twin.increase.mean:.0f} % on average [")
     assert twin.sentence.endswith(
-        f"; always taking {twin.static_name} would lose {twin.static.mean:.0f} % on average [{low:.0f}, {high:.0f}]."
+        f"; taking the expert best on the other tasks, mostly {twin.static_name}, would lose {twin.static.mean:.0f} % "
+        f"on average [{low:.0f}, {high:.0f}]."
     )
     assert twin.static_name in from_bank(small_bank).expert_names
     assert twin.as_json()["static"]["mean"] == twin.static.mean
+
+
+def test_one_expert_that_is_best_everywhere_is_said_to_be_always_taken(small_bank):
+    small_bank.save_errors(ErrorEntry(t, "expert-a-is-furry", 1.0, 100, "") for t in ROLES)
+    records = {r.kind: r for r in track_records(audit_bank(small_bank, from_bank(small_bank)), WAYS["symmetric"])}
+    assert "; always taking expert-a-is-furry! would lose 0 % on average" in records["mixed"].sentence
 
 
 def test_an_empty_bank_has_nothing_to_say(tmp_path):

@@ -6,13 +6,14 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import weightedtau
 
 from t2v_core.selection.published import published
 from t2v_core.selection.regret import (
+    IN_PAIRS,
     best_error,
     best_first,
     chosen_error,
@@ -44,6 +45,35 @@ def test_hand_matrix():
     # On the other tasks expert 0 has means 17.5, 7.5, 20; expert 1 has 12.5, 15, 17.5.
     np.testing.assert_allclose(static_scores(ERRORS)[:, :2], [[17.5, 12.5], [7.5, 15], [20, 17.5]])
     np.testing.assert_allclose(regret(ERRORS, static_scores(ERRORS)), [100, 100, 100])
+
+
+def test_static_gains_nothing_by_not_being_measured_on_the_hard_tasks():
+    # On every task expert 0 is the best; expert 2 was measured on the easy ones alone, where it errs less than 0 does
+    # on the hard ones.
+    errors = np.array([[2.0, 40, 6]] * 5 + [[35.0, 60, NONE]] * 5)
+    scores = static_scores(errors)
+    assert picked(errors, scores).argmax(1).tolist() == [0] * 10
+    # Of the other nine tasks the first sees four easy (mean 16) and five hard ones (mean 47.5).
+    level = (4 * 16 + 5 * 47.5) / 9
+    np.testing.assert_allclose(
+        scores[0], [(4 * -14 + 5 * -12.5) / 9 + level, (4 * 24 + 5 * 12.5) / 9 + level, level - 10]
+    )
+
+
+@settings(deadline=None)
+@given(small)
+def test_static_of_a_whole_matrix_is_the_mean_over_the_other_tasks(errors):
+    others = np.array([np.delete(errors, t, axis=0).mean(0) for t in range(len(errors))])
+    np.testing.assert_allclose(static_scores(errors), others)
+
+
+def test_many_experts_are_ranked_without_looking_at_all_pairs():
+    rng = np.random.default_rng(0)
+    errors, scores = rng.integers(0, 500, (2, 2, IN_PAIRS + 200)).astype(float)
+    whole = [weightedtau(-s, -e).statistic for s, e in zip(scores, errors, strict=True)]
+    np.testing.assert_allclose(weighted_tau(errors, scores), whole)
+    few = weighted_tau(errors[:, :IN_PAIRS], scores[:, :IN_PAIRS])
+    np.testing.assert_allclose(few[0], weightedtau(-scores[0, :IN_PAIRS], -errors[0, :IN_PAIRS]).statistic)
 
 
 def test_who_is_no_candidate_is_not_picked():

@@ -11,13 +11,14 @@ from t2v_core.embedding.record import TASK2VEC
 from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.nearest import METRICS, Nearest, distances, tune_alpha
 from t2v_core.selection.regret import best_error, relative_increase
-from t2v_core.selection.selectors import Chance, Generic, Given, Selector, Static, TwoStage
+from t2v_core.selection.selectors import Chance, Generic, Given, Oracle, Selector, Static, TwoStage
 from tests.selection.metas import embedded_meta, make_meta
 
 EVERY: list[Selector] = [
     Chance(),
     Generic(),
     Static(),
+    Oracle(),
     *(Nearest(metric) for metric in METRICS),
     Model2Vec(epochs=2),
     TwoStage(Nearest()),
@@ -72,6 +73,8 @@ def test_references_by_hand():
     np.testing.assert_allclose(error(Static(), meta), [20, 30])
     assert np.isnan(error(Generic(), replace(meta, generic=None))).all()
     assert (TwoStage(Static(), 2).heads(meta), Static().heads(meta)) == (2, 0)
+    np.testing.assert_allclose(error(Oracle(), meta), [10, 10])
+    assert Oracle().heads(meta) == 3
 
 
 def test_two_stages_take_the_best_of_the_shortlist_and_rank_the_rest_after_it():

@@ -86,7 +86,7 @@ def test_the_result_is_json_and_complete(write):
         "increase": 0,
     }
     text = audit_text(result)
-    assert "note: 1 of 7 errors are missing" in text
+    assert "note: Missing: 1 of 7 errors" in text
     assert result["verdict"] in text
 
 
@@ -123,6 +123,10 @@ def test_blanks_quotes_marks_and_a_byte_order_mark_do_no_harm(tmp_path):
         ("task,a,b\nx,1,2\n\ny,1,2,3\n", "line 4 .* has 4 cells where the first line has 3"),
         ("task,a,b\nx,1,2\ny,1,many\n", "'many' for task 'y' and expert 'b'"),
         ("task,a,b\nx,inf,2\n", "'inf' for task 'x' and expert 'a'"),
+        ("task,a,b\nx,1,2_0\n", "'2_0' for task 'x' and expert 'b'"),
+        ("task,a,b\nx,1,\u0662\u0660\n", "'\u0662\u0660' for task 'x' and expert 'b'"),
+        ('task,a,"b\nc"\nx,1,2\n', "experts that cannot be printed on a line: 'b\ufffdc'"),
+        (f"task,a,b\n{'x' * 100},1,{'y' * 9000}\n", f"'{'y' * 60}…' for task '{'x' * 60}…' and expert 'b'"),
         ("task,a,b\nx,1,-2\n", "error -2 for task 'x' and expert 'b'; errors are in %"),
         ("task,a,b\nx,100.5,2\n", "error 100.5 for task 'x' and expert 'a'"),
     ],
@@ -135,9 +139,17 @@ def test_bad_errors_are_named_in_one_sentence(write, text, message):
 
 def test_files_that_are_none(write, tmp_path):
     (tmp_path / "latin.csv").write_bytes("task,a\nx\xe9,1\n".encode("latin-1"))
-    for path in (tmp_path, tmp_path / "missing.csv", tmp_path / "latin.csv"):
-        with pytest.raises(InputError, match="cannot be read as a CSV file"):
+    (tmp_path / "wide.csv").write_text(f"task,{'a' * 200_000}\nx,1\n")
+    for path in (tmp_path, tmp_path / "latin.csv", tmp_path / "wide.csv"):
+        with pytest.raises(InputError, match=f"^'{path.name}' cannot be read as a CSV file"):
             read_table(path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_table(tmp_path / "missing.csv")
+
+
+def test_an_expert_to_choose_is_left(write):
+    with pytest.raises(InputError, match="no expert but the generic one"):
+        meta_task_from_csv(write("errors.csv", "task,a\nx,1\n"), generic="a")
 
 
 def test_nothing_in_common(write):
