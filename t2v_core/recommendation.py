@@ -22,6 +22,7 @@ from t2v_core.experts.weights import load_expert
 from t2v_core.pipeline import EmbeddedTask, embed, save
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
+from t2v_core.probe.random_networks import Architecture
 from t2v_core.request import READING, Options, Report, find_task, staged
 from t2v_core.selection.advice import advise
 from t2v_core.selection.audit import audit_table
@@ -63,10 +64,10 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         found.check_learnable()  # before what the bank lacks: labels are the nearer fault
     if not found.learnable and options.fit != "none":
         found.warnings.append("No heads were fitted to compare experts by: that takes labels.")
-    first = next(iter(check_kept(bank, chosen).values()))
+    at_hand = check_kept(bank, chosen)
     asked = replace(options, embedding=chosen.method if options.selector else None)
     if chosen.method == TANGENT:
-        asked = replace(asked, architecture="resnet18" if first.settings["architecture"] == "resnet18" else "small")
+        asked = replace(asked, architecture=_most_kept(bank, at_hand))
     task = embed(asked, report, found, refits=chosen.method != DOMAIN)  # which has no head
     report("ranking experts", 0, 1, "")
     learned = chosen.name == Model2Vec().name
@@ -133,6 +134,12 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         handed = dict.fromkeys([*shown, GENERIC, *fitted])
         _write(out, result, task, bank, [experts[i] for i in handed if i in experts], fitted)
     return result
+
+
+def _most_kept(bank: Bank, kept: dict[str, Embedding]) -> Architecture:
+    """The untrained networks by which most experts' own tasks are kept, so that most can be compared."""
+    own = [kept[e.task_id].settings["architecture"] for e in bank.experts() if e.task_id in kept]
+    return "resnet18" if own.count("resnet18") > len(own) / 2 else "small"
 
 
 def _classes(task: EmbeddedTask, chosen: Way) -> tuple[str, ...]:

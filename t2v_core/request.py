@@ -37,7 +37,7 @@ class Options:
         method: estimator of the Fisher information: ``"montecarlo"``, ``"signs"``, ``"exact"`` or ``"variational"``;
             by default the probe's own, see ``Task2VecSettings.for_probe``.
         architecture: ``"small"`` or ``"resnet18"``, the untrained networks of the Task Tangent Kernel
-            (``embedding.tangent.BY_ARCHITECTURE``); to be ranked, a task is embedded by those that the bank keeps.
+            (``embedding.tangent.BY_ARCHITECTURE``); to be ranked, a task is embedded as most experts' tasks are.
         tolerance: stop once the embedding's relative standard error is below it; None uses every image.
         precision: ``"float32"``, or ``"bfloat16"`` where the machine is faster with it.
         selector: how experts are ranked, one of ``selection.ways.WAYS``; by default by PseudoTask where the images

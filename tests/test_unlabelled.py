@@ -153,6 +153,38 @@ def test_a_bank_of_resnet18_gradients_compares_new_tasks_by_resnet18(
     assert 0 < result["ranking"][0]["fitted"]["accuracy"] <= 1  # by the expert, which sees 32 pixels
 
 
+def test_a_task_kept_by_other_networks_than_the_experts_leaves_them_comparable(
+    capsys, monkeypatch, methods_path, shapes_folder, tmp_path, worlds
+):
+    monkeypatch.setitem(tangent.BY_ARCHITECTURE, "resnet18", TangentSettings("resnet18", 1, batch_size=8, dimension=16))
+    scans = write_folder(tmp_path / "2024 scans", worlds["textures"].decoded, 4)
+    options = ["--method", "tangent", "--architecture", "resnet18", "--bank", methods_path, "--save"]
+    kept = run_json(capsys, "embed", scans, *options)
+    assert kept["id"] < "shapes"  # it comes first in the bank, and is no expert's
+    result = run_json(capsys, "recommend", shapes_folder, "--selector", "tangent", "--bank", methods_path)
+    assert result["probe"]["id"] == "random-small"
+
+
+def test_what_is_offered_in_place_of_labels_is_taken(capsys, methods_path, flat):
+    code, _, err = run(capsys, "embed", flat, "--method", "exact", "--bank", methods_path)
+    assert code == 2
+    assert "choose pseudotask or domain" in err
+    for method in ("pseudotask", "domain"):
+        assert run_json(capsys, "embed", flat, "--method", method, "--bank", methods_path)["method"] == method
+
+
+def test_another_probe_than_the_banks_is_told_so(capsys, methods_path, flat, monkeypatch):
+    keeps = Bank.embeddings
+
+    def by_another(bank, method, weights_hash=None, *more, **options):
+        return keeps(bank, method, weights_hash and "another", *more, **options)
+
+    monkeypatch.setattr(Bank, "embeddings", by_another)
+    code, _, err = run(capsys, "recommend", flat, "--bank", methods_path)
+    assert code == 2
+    assert "choose the probe the bank was built with" in err
+
+
 def test_the_architecture_of_untrained_networks_takes_the_method_that_has_any(capsys, methods_path, shapes_folder):
     code, _, err = run(capsys, "embed", shapes_folder, "--architecture", "resnet18", "--bank", methods_path)
     assert code == 2

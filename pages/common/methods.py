@@ -19,6 +19,7 @@ from t2v_core.figures.methods import agreement_by_layer, by_kind, losses, networ
 from t2v_core.selection.audit import ALL, Audit, audit_table
 from t2v_core.selection.by_task import task_table
 from t2v_core.selection.comparison import ORACLE, method_table, networks_table
+from t2v_core.selection.words import counted
 from t2v_core.space.values import EDGES, value_histogram
 
 STARTS = {
@@ -252,10 +253,14 @@ def show_starts(found: Compared) -> None:
         config=toolbar("networks-and-batches"),
         alt="Loss by number of networks",
     )
+    least = curve.loc[curve["mean"].idxmin()]
     st.caption(
         f"The kernel on the {len(record.facts['targets'])} targets that have a twin, always {record.facts['budget']} "
-        "gradients a task: from one network with many batches to many networks with one each. Other random networks "
-        "would give other points on the left, where one or two of them decide."
+        "gradients a task: from one network with many batches to many networks with one each. Least is lost here by "
+        f"{counted(int(least['networks']), 'network')} with {counted(int(least['batches']), 'batch', 'batches')} each; "
+        "in the paper many networks with one batch each were best. A single batch is noisy, the more so the fewer the "
+        "classes, which makes broad tasks look nearest; averaging batches undoes that. Other random networks would "
+        "give other points on the left, where one or two of them decide."
     )
     _take(curve, "networks")
 

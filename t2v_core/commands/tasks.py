@@ -10,11 +10,12 @@ from typing import Any
 
 from t2v_core.bank.bank import Bank
 from t2v_core.commands.output import Reporter
-from t2v_core.embedding.record import PSEUDOTASK, TASK2VEC
+from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
 from t2v_core.selection.explanation import given_up, teacher
 from t2v_core.selection.ways import WAYS
+from t2v_core.selection.words import counted
 
 ESTIMATORS = ["montecarlo", "signs", "exact"]
 ESTIMATED = "how the Fisher is estimated (montecarlo with the bundled probe, signs with any other)"
@@ -57,9 +58,9 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
         if name == "embed":
             added.add_argument(
                 "--method",
-                choices=[*ESTIMATORS, "variational", PSEUDOTASK, TANGENT],
+                choices=[*ESTIMATORS, "variational", PSEUDOTASK, DOMAIN, TANGENT],
                 help=f"{ESTIMATED}; pseudotask, which reads no labels and is the default where there are none; "
-                "tangent, by untrained networks",
+                "domain, by what the images look like; tangent, by untrained networks",
             )
             added.add_argument(
                 "--architecture",
@@ -110,7 +111,7 @@ def _options(o: argparse.Namespace, **more: Any) -> Any:
 def _embed(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.pipeline import embed, save
 
-    by = o.method if o.method in (None, PSEUDOTASK, TANGENT) else TASK2VEC
+    by = o.method if o.method in (None, PSEUDOTASK, DOMAIN, TANGENT) else TASK2VEC
     if o.pictures and not o.save:
         raise InputError("--pictures are kept beside the task in the bank; give --save too, or leave them out")
     if o.architecture != "small" and by != TANGENT:
@@ -128,7 +129,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
         "content_hash": found.record.content_hash,
         "probe": e.probe_id,
         "weights_hash": e.weights_hash,
-        "method": e.method if e.method in (PSEUDOTASK, TANGENT) else e.settings["estimator"],
+        "method": e.settings["estimator"] if e.method == TASK2VEC else e.method,
         "settings": e.settings,
         "dimension": len(e.vector),
         "vector": [float(v) for v in e.vector],
@@ -149,7 +150,8 @@ def _show_embed(r: dict[str, Any]) -> None:
         f"{r['name']}: {_contents(r['images'], r['classes'])}, {r['dimension']} numbers by {r['method']}, {r['probe']}"
     )
     spread = "" if r["relative_error"] is None else f", relative standard error {r['relative_error']:.1%}"
-    print(f"norm {r['norm']:.4g}{spread}")
+    if r["method"] != TANGENT:  # whose gradients all have length 1
+        print(f"norm {r['norm']:.4g}{spread}")
     if r["validation_accuracy"] is not None:
         print(f"head: balanced validation accuracy {r['validation_accuracy']:.1%}")
     if "softness" in r["facts"]:
@@ -158,7 +160,7 @@ def _show_embed(r: dict[str, Any]) -> None:
 
 
 def _contents(images: int, classes: list[str]) -> str:
-    return f"{images} images, {f'{len(classes)} classes' if classes else 'no labels'}"
+    return f"{counted(images, 'image')}, {counted(len(classes), 'class', 'classes') if classes else 'no labels'}"
 
 
 def _recommend(o: argparse.Namespace) -> dict[str, Any]:

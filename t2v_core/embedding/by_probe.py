@@ -1,12 +1,26 @@
-"""What a probe's chunks of samples sum to, as an Embedding."""
+"""What embeddings by a probe share: features to tell images apart by, and chunks of samples made into a record."""
 
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from t2v_core.embedding.record import Embedding
+from t2v_core.errors import InputError
 from t2v_core.fisher.sums import ChunkSums
 from t2v_core.probe.probe import Probe
+
+
+def check_varied(z: Tensor, name: str) -> None:
+    """Refuse a task all of whose images have the same features ``z [N, d]``.
+
+    Raises:
+        InputError: they have.
+    """
+    if float(z.std(0, correction=0).max()) == 0:
+        raise InputError(
+            f"all images of {name!r} look the same to the probe, so there is nothing to embed; check the files"
+        )
 
 
 def from_chunks(

@@ -14,9 +14,8 @@ import time
 import numpy as np
 from torch import Tensor
 
-from t2v_core.embedding.by_probe import from_chunks
+from t2v_core.embedding.by_probe import check_varied, from_chunks
 from t2v_core.embedding.record import DOMAIN, Embedding
-from t2v_core.errors import InputError
 from t2v_core.fisher.sums import ChunkSums, assign_chunks
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import DecodedTask, Progress
@@ -40,8 +39,7 @@ def embed_domain(
     """
     begin = time.perf_counter()
     z = probe.features(decoded.pixels[~decoded.task.held_out], progress=progress)
-    if float(z.std(0, correction=0).max()) == 0:
-        raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
+    check_varied(z, decoded.task.name)
     return mean_feature(z, chunks, seed, time.perf_counter() - begin, probe)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from t2v_core.embedding.by_probe import from_chunks
+from t2v_core.embedding.by_probe import check_varied, from_chunks
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.refits import under_other_heads
 from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings
@@ -84,8 +84,7 @@ def embed_pseudotask(
     if len(pixels) < 2:
         raise InputError(f"{name!r} has fewer than two images; PseudoTask compares images, so add some")
     z = probe.features(pixels, progress=progress)
-    if float(z.std(0).max()) == 0:
-        raise InputError(f"all images of {name!r} look the same to the probe; there is nothing to embed")
+    check_varied(z, name)
     theta = torch.softmax(teacher.logits(z), 1)
     facts = softness(theta)
     if settings.labels == "hard" and facts["classes_predicted"] == 1:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from t2v_core.embedding.by_probe import from_chunks
+from t2v_core.embedding.by_probe import check_varied, from_chunks
 from t2v_core.embedding.domain import mean_feature
 from t2v_core.embedding.record import TASK2VEC, VARIATIONAL, Embedding
 from t2v_core.embedding.refits import under_other_heads
@@ -141,8 +141,7 @@ def embed_task(
     begin = time.perf_counter()
     z = probe.features(pixels, progress=progress)
     features_done = time.perf_counter()
-    if float(z.std(0).max()) == 0:
-        raise InputError(f"all images of {decoded.task.name!r} look the same to the probe; there is nothing to embed")
+    check_varied(z, decoded.task.name)
 
     def fit(rows: NDArray[np.int64], validate: bool = False) -> Head:
         some, theirs = z[torch.from_numpy(rows).to(z.device)], labels[rows]

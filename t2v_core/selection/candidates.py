@@ -36,7 +36,7 @@ def check_kept(bank: Bank, way: Way, weights_hash: str | None = None) -> dict[st
     found = bank.embeddings(way.method, weights_hash)
     if any(e.task_id in found for e in bank.experts()):
         return found
-    if way.method in (PSEUDOTASK, TANGENT):
+    if way.method in (PSEUDOTASK, TANGENT) and not (weights_hash and bank.embeddings(way.method)):
         raise InputError(
             f"the bank at {bank.location} keeps nothing of its experts' tasks that {way.name!r} could compare; add it "
             "with `python -m t2v_core bank methods`, or choose another selector"

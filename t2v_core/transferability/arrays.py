@@ -49,7 +49,7 @@ def varied(features: FloatArray, what: str = "features") -> FloatArray:
     Raises:
         InputError: they are constant up to float32 rounding.
     """
-    if np.ptp(features, axis=0).max() <= ROUNDING * np.abs(features).max():
+    if (np.ptp(features, axis=0) <= ROUNDING * np.abs(features).max(0)).all():
         raise InputError(
             f"the {what} are the same for all {len(features)} images, so they tell nothing apart; "
             "check that the network's weights were loaded and that the images differ"

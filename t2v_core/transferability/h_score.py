@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from t2v_core.transferability.arrays import Codes, FloatArray, class_codes, class_sums, matrix, varied
+from t2v_core.transferability.arrays import ROUNDING, Codes, FloatArray, class_codes, class_sums, matrix, varied
 
 
 def h_score(features: ArrayLike, labels: ArrayLike) -> float:
@@ -72,6 +72,6 @@ def _explained(features: ArrayLike, labels: ArrayLike, score: str) -> tuple[Floa
     found = varied(matrix(features))
     codes = class_codes(labels, len(found), score, per_class=2)
     left, singular, _ = np.linalg.svd(found - found.mean(0), full_matrices=False)
-    rank = int((singular > singular[0] * max(found.shape) * np.finfo(np.float64).eps).sum())
+    rank = int((singular > singular[0] * max(found.shape) * ROUNDING).sum())
     sums = class_sums(left[:, :rank], codes)
     return (sums**2 / np.bincount(codes)[:, None]).sum(0), singular[:rank] ** 2, found, codes

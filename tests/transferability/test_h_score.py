@@ -73,3 +73,10 @@ def test_too_few_images_explain_everything_and_only_the_shrunk_score_still_choos
     far, _ = clusters(images=12, dimensions=40, apart=3)
     assert h_score(near, labels) == h_score(far, labels) == 2
     assert h_score_shrunk(near, labels) < h_score_shrunk(far, labels) < 2
+
+
+def test_rank_is_told_apart_from_the_rounding_of_float32():
+    rng = np.random.default_rng(0)
+    few, labels = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
+    spread = (few @ rng.normal(size=(5, 20))).astype(np.float32)
+    assert h_score(spread, labels) == pytest.approx(h_score(few, labels), rel=1e-4)

@@ -10,6 +10,7 @@ import pytest
 from t2v_core.errors import InputError
 from t2v_core.transferability.arrays import WITHOUT_CLASSES
 from t2v_core.transferability.emd import class_means
+from t2v_core.transferability.h_score import h_score
 from t2v_core.transferability.registry import SCORES, Needs
 from tests.transferability.samples import clusters, probabilities
 
@@ -98,6 +99,11 @@ def test_missing_numbers_and_rows_are_refused(name):
         spoiled = values.copy()
         spoiled[7, 1] = spoiled[9, 0] = broken
         assert "2 of 60 rows, first in row 7" in refusal(name, spoiled, labels)
+
+
+def test_a_large_feature_that_never_varies_hides_no_other():
+    features = np.column_stack([np.full(40, 1e8), np.repeat([0.0, 1.0], 20)])
+    assert h_score(features, np.repeat([0, 1], 20)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", OF_FEATURES)
