@@ -195,7 +195,13 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
 
     def choose(*labels: str) -> Callable[[int], Act]:
         order = cycle(labels)
-        return lambda _: page.get_by_role("radio", name=next(order), exact=True).click
+
+        def other(_: int) -> Act:
+            radio = page.get_by_role("radio", name=next(order), exact=True)
+            # What is chosen already would give no answer.
+            return (page.get_by_role("radio", name=next(order), exact=True) if radio.is_checked() else radio).click
+
+        return other
 
     def slide(_: int) -> Act:
         return partial(page.get_by_role("slider").first.press, "ArrowRight")
