@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, create_engine, delete, func, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from t2v_core.bank import opening, schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
@@ -288,11 +288,14 @@ class Bank:
             }
 
     def close(self) -> None:
-        """Let go of the database; with SQLite, fold the write-ahead log back into its one file."""
+        """Let go of the database; with SQLite, fold the write-ahead log back into its one file.
+
+        The log stays beside the file while another process, such as a dashboard, has the database open.
+        """
         self.engine.dispose()  # SQLite leaves write-ahead mode for the last connection alone
         self.engine.dispose()  # connections that other threads have left open would keep the log
         if self.engine.dialect.name == "sqlite":
-            with self.engine.connect() as connection:
+            with suppress(OperationalError), self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
             self.engine.dispose()

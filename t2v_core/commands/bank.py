@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy.exc import OperationalError
 
 from t2v_core.bank.bank import Bank
 from t2v_core.commands.output import Reporter, show_facts, show_rows
@@ -105,8 +102,7 @@ def _bank_pictures(o: argparse.Namespace) -> dict[str, Any]:
 
     bank = Bank(o.bank, demo=True)
     added = add_missing(bank, [*glyphs.tasks(o.seed), *synthetic.tasks(o.seed)])
-    with suppress(OperationalError):  # a dashboard may have it open
-        bank.close()
+    bank.close()
     return {"bank": o.bank, "added": added}
 
 

@@ -263,6 +263,16 @@ def test_a_newer_bank_is_refused_and_an_older_one_migrated(bank_path, monkeypatc
     assert found == schema.VERSION
 
 
+def test_closing_while_another_reads_loses_nothing(tmp_path):
+    bank = make_bank(tmp_path / "bank")
+    with Bank(bank.files).engine.connect() as reading:
+        reading.execute(select(schema.task.c.id)).all()
+        bank.close()
+        assert len(list((tmp_path / "bank").glob("bank.sqlite-wal"))) == 1
+    copied = Bank(shutil.copytree(tmp_path / "bank", tmp_path / "copy"))
+    assert [t.id for t in copied.tasks()] == [t.id for t in bank.tasks()]
+
+
 def test_the_first_version_gets_what_came_later_however_often_it_is_opened(tmp_path):
     """As the second version added it: transforms of experts, trials, claims. Two open it at once, one was cut off."""
     first = Bank(tmp_path / "bank")
