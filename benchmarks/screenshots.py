@@ -63,7 +63,7 @@ def main() -> None:
             page.get_by_role("heading", name="Start from:").wait_for(timeout=120_000)
             page.get_by_text("with six small pictures").click()  # no image of the data set is kept here
             # Plotly and images settle after the text: let the tall page be drawn whole.
-            page.set_viewport_size({"width": options.width, "height": 1780})
+            page.set_viewport_size({"width": options.width, "height": 1360})
             shoot("get_an_expert_result")
             page.set_viewport_size({"width": options.width, "height": 900})
             for path in ("Bank", "Taxonomy", "Similarity_matrix", "Compare", "Expert_selection", "Methods"):

@@ -32,7 +32,6 @@ from t2v_core.task.worlds import slug
 TRAINING = "fine-tuning the expert"
 MODEL_NAME = re.compile(r"(timm/)?[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}")
 
-
 OTHER_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".onnx", ".h5")
 """Of files of weights, which no model's name ends in."""
 
@@ -168,13 +167,12 @@ def add(bank: Bank, options: AddOptions, report: Report) -> dict[str, Any]:
     if o.file is None and not MODEL_NAME.fullmatch(source):
         raise InputError(f"{source[:LONGEST_NAME]!r} is no model's name, such as resnet18 or timm/convnext_nano")
     given = (source, o.architecture, o.task_id, o.name, o.input_size, pick_device(o.device), report)
-    rows = add_experts(bank, *given, named=o.file is None)
-    return {"rows": rows, "warnings": unplaced(rows)}
+    return add_experts(bank, *given, named=o.file is None)
 
 
-def unplaced(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What a person has to know of added experts whose own task is unknown."""
-    names = [row["name"] for row in rows if row["task_id"] is None]
+def _unplaced(records: Sequence[ExpertRecord]) -> list[str]:
+    """What a person has to know of experts whose own task is unknown."""
+    names = [record.name for record in records if record.task_id is None]
     if not names:
         return []
     return [
@@ -227,7 +225,7 @@ def add_experts(
     report: Report,
     *,
     named: bool = False,
-) -> list[dict[str, Any]]:
+) -> dict[str, list[Any]]:
     """Put experts that were trained elsewhere into the bank; all of them, or none where one is at fault.
 
     Args:
@@ -242,7 +240,7 @@ def add_experts(
         named: ``source`` is a model's name, whatever files there may be.
 
     Returns:
-        What was added, as JSON.
+        What was added as ``rows``, and ``warnings``, as JSON.
 
     Raises:
         InputError: a file, a name or the task is at fault. Nothing has been written then.
@@ -267,7 +265,7 @@ def add_experts(
     records = [_kept(bank, probe, title, task_id) for probe, title in found]
     for record in records:
         bank.save_expert(record)
-    return [_described(record) for record in records]
+    return {"rows": [_described(record) for record in records], "warnings": _unplaced(records)}
 
 
 def _files(path: Path) -> list[Path] | None:

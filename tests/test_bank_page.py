@@ -248,7 +248,7 @@ def test_only_what_people_added_can_be_removed(bank, tmp_path):
     save_file(SmallResNet(3).state_dict(), tmp_path / "mine.safetensors")
     given = (str(tmp_path / "mine.safetensors"), "small-resnet", "shapes")
     for name in ("one", "two"):  # the same weights under two names
-        (row,) = add_experts(bank, *given, name, None, torch.device("cpu"), quiet)
+        (row,) = add_experts(bank, *given, name, None, torch.device("cpu"), quiet)["rows"]
     assert [e.name for e in added_by_people(bank, set())] == ["one", "two"]
     file = bank.weights / row["weights_file"]
     before = bank.errors()

@@ -295,9 +295,13 @@ class Bank:
         self.engine.dispose()  # SQLite leaves write-ahead mode for the last connection alone
         self.engine.dispose()  # connections that other threads have left open would keep the log
         if self.engine.dialect.name == "sqlite":
-            with suppress(OperationalError), self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-                connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+            try:
+                with self.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+            except OperationalError as error:
+                if "locked" not in str(error):
+                    raise
             self.engine.dispose()
 
     @contextmanager

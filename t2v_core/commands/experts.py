@@ -83,13 +83,12 @@ def _train(o: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add(o: argparse.Namespace) -> dict[str, Any]:
-    from t2v_core.new_experts import add_experts, unplaced
+    from t2v_core.new_experts import add_experts
     from t2v_core.probe.probe import pick_device
 
     device = pick_device(o.device)
     bank = Bank(o.bank, demo=True)
-    rows = add_experts(bank, o.source, o.architecture, o.task, o.name, o.input_size, device, Reporter())
-    return {"rows": rows, "warnings": unplaced(rows)}
+    return add_experts(bank, o.source, o.architecture, o.task, o.name, o.input_size, device, Reporter())
 
 
 def _show_added(result: dict[str, Any]) -> None:

@@ -71,13 +71,11 @@ def read_table(path: Path) -> Table:
                 f"line {number} of '{path.name}' has {len(row)} cells where the first line has "
                 f"{len(columns) + 1}; give every line one cell an expert, empty where nothing was measured"
             )
-        line = ",".join(row[1:])
+        cells = [cell.strip() for cell in row[1:]]
         try:
-            if "_" in line or not line.isascii():  # Python's own numbers: 1_000, or in other scripts
-                raise ValueError
-            values[t] = row[1:]
+            values[t] = cells if _plain("".join(cells)) else [_number(cell) for cell in cells]
         except ValueError:  # an empty cell, or text
-            values[t] = [_number(cell.strip()) for cell in row[1:]]
+            values[t] = [_number(cell) for cell in cells]
     wrong = np.argwhere(np.isinf(values))
     if len(wrong):
         t, e = wrong[0]
@@ -93,9 +91,14 @@ def _number(cell: str) -> float:
     if cell.lower() in MISSING:
         return np.nan
     try:
-        return float(cell) if cell.isascii() and "_" not in cell else np.inf
+        return float(cell) if _plain(cell) else np.inf
     except ValueError:
         return np.inf
+
+
+def _plain(cells: str) -> bool:
+    """Whether they can hold no number of a kind that only Python takes for one: 1_000, or digits of other scripts."""
+    return cells.isascii() and "_" not in cells
 
 
 def meta_task_from_csv(path: Path, generic: str | None = None) -> MetaTask:

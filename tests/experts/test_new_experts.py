@@ -33,7 +33,7 @@ def quiet(*_) -> None:
 
 def add(bank: Bank, source: Path | str, architecture: str = "small-resnet", **more) -> list[dict]:
     options = {"task_id": None, "name": None, "input_size": None} | more
-    return add_experts(bank, str(source), architecture, device=CPU, report=quiet, **options)
+    return add_experts(bank, str(source), architecture, device=CPU, report=quiet, **options)["rows"]
 
 
 @pytest.fixture
