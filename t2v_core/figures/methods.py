@@ -133,7 +133,12 @@ def networks_curve(table: pd.DataFrame, lines: Mapping[str, float]) -> go.Figure
         )
     )
     for name, loss in lines.items():
-        figure.add_hline(y=loss, line={"color": LINE, "dash": "dash"}, annotation={"text": name, "font": {"size": 12}})
+        figure.add_hline(
+            y=loss,
+            line={"color": LINE, "dash": "dash"},
+            annotation={"text": name, "font": {"size": 12}},
+            annotation_position="top left",
+        )
     figure.update_layout(template=TEMPLATE, height=360, showlegend=False)
     figure.update_xaxes(title="random networks; the budget of batches is shared among them", type="category")
     figure.update_yaxes(title="loses, %", rangemode="tozero")
