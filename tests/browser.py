@@ -112,11 +112,21 @@ def _describe(page, events: list[str]) -> str:
     return f"The page is at {page.url}. Its last errors, of {len(events)}:\n{happened}\nIt shows:\n{shown}"
 
 
+QUIET = """() => {
+  const app = document.querySelector('[data-testid=stApp]');
+  const charts = [...document.querySelectorAll('[data-testid=stPlotlyChart]')];
+  const quiet = app?.dataset.testScriptState === 'notRunning' && document.querySelector('h1')
+    && !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')
+    && charts.every(chart => chart.querySelector('.main-svg'));
+  window.quietSince = quiet ? window.quietSince ?? performance.now() : undefined;
+  return quiet && performance.now() - window.quietSince > 400;
+}"""
+
+
 def settled(page) -> None:
-    """Wait until Streamlit has drawn everything and no script runs."""
-    page.wait_for_selector("h1")
-    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')")
-    page.wait_for_timeout(400)
+    """Wait until no script has run for 400 ms and Streamlit has drawn everything, charts included."""
+    page.evaluate("window.quietSince = undefined")
+    page.wait_for_function(QUIET)
 
 
 def give_zip(page, archive: Path) -> None:
