@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.data import audit_numbers, audit_table, compared
 from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
 from pages.common.takeaway import download
@@ -30,7 +31,8 @@ def show_audit(table: pd.DataFrame) -> None:
         chart = audit_chart(table, {kind: KIND_TITLES[kind] for kind in part})
         chart.update_xaxes(nticks=5, tickangle=0)
         alt = f"Relative error increase of every rule of choice: {', '.join(KIND_TITLES[kind] for kind in part)}"
-        place.plotly_chart(chart, key=f"audit_{part[0]}", alt=alt)
+        with place:
+            draw(chart, key=f"audit_{part[0]}", alt=alt, file=f"loss-by-rule-{part[0]}")
 
 
 def beside_default(rows: pd.DataFrame) -> str:

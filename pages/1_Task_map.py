@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
+from pages.common.chart import as_json, draw
 from pages.common.chosen import focused, show_focus, show_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.hover import hover_cards
-from pages.common.maps import COLOURS, MOST_CLUSTERED, clusters, map_table, surroundings
+from pages.common.maps import COLOURS, MOST_CLUSTERED, Surroundings, clusters, map_table, surroundings
 from pages.common.selected import select, selected
 from pages.common.space import METRICS, available_metrics, records
-from pages.common.takeaway import toolbar
 from pages.common.trees import tree_metric
 from t2v_core.bank.bank import Bank
-from t2v_core.figures.task_map import bring_out, task_map
+from t2v_core.figures.task_map import task_map
 from t2v_core.space.projection import PERPLEXITY
 from t2v_core.space.tables import kind_words
 
@@ -74,15 +71,31 @@ def coloured(bank: Bank, tasks: pd.DataFrame, colour: str) -> pd.DataFrame:
     return tasks.assign(group=tasks[column])
 
 
+@st.cache_resource(show_spinner=False, max_entries=32)
+def drawn(_table: pd.DataFrame, _joined: Surroundings | None, colour: str, metric: str, *settings: object) -> str:
+    """A map, drawn once for all answers that differ in nothing but what is chosen.
+
+    Args:
+        _table: its tasks.
+        _joined: what lies around the task that ``settings`` end with, to be drawn too.
+        colour: one of ``COLOURS``.
+        metric: the distance behind the map.
+        settings: all else that the map hangs on.
+    """
+    focus = settings[-1]
+    cloud = _joined.cloud if _joined and metric == "symmetric" and focus in _table.index else None
+    figure = task_map(
+        _table,
+        colour_title=colour,
+        title=METRICS[metric],
+        links=(focus, _joined.neighbours.index) if _joined else None,
+        cloud=None if cloud is None else cloud + _table.loc[focus, ["x", "y"]].to_numpy(float),
+        height=HEIGHT,
+    )
+    return as_json(figure)
+
+
 # ---- what is chosen ------------------------------------------------------------------------------------
-
-
-def take_points(chart: str) -> None:
-    """Choose the points that were clicked, boxed or lassoed on a map; none clears the choice."""
-    points = st.session_state[chart].selection.points
-    tasks = [point["customdata"][0] for point in points if point.get("customdata")]
-    select(tasks)
-    st.session_state["map_origin"] = chart, tasks
 
 
 def take_task() -> None:
@@ -96,23 +109,6 @@ def take_group(tasks: pd.DataFrame) -> None:
     group = st.session_state["map_group"]
     st.session_state["map_group"] = None
     select(tasks.index[tasks["group"] == group].tolist())
-
-
-def drawn(chart: str, settings: tuple, chosen: list[str], draw: Callable[[], go.Figure]) -> go.Figure:
-    """A map with the chosen tasks brought out, drawn anew only where its settings differ from those it was drawn by.
-
-    A map shows by itself what was chosen on it. Were that brought out again, the browser would lose its zoom, so it
-    stays as it was until something else changes.
-    """
-    kept = st.session_state.setdefault("map_drawn", {})
-    own = st.session_state.get("map_origin") == (chart, chosen)
-    if kept.get(chart, (None,))[0] != settings:
-        kept[chart] = settings, draw()
-        own = False
-    figure = kept[chart][1]
-    if not own:
-        bring_out(figure, chosen)
-    return figure
 
 
 # ---- views ---------------------------------------------------------------------------------------------
@@ -158,37 +154,28 @@ def explore(bank: Bank) -> None:
         return
     focus = focused(chosen)
     lines = bool(focus) and st.session_state.get("map_lines", False)
-    around = surroundings(bank, focus, NEIGHBOURS, lines) if focus else None
+    joined = surroundings(bank, focus, NEIGHBOURS, True) if focus and lines else None
     places = st.container(key="wrap").columns(len(maps))
     for place, (side, metric) in zip(places, maps.items(), strict=True):
         table = tables[side]
         table = table.loc[table.index.intersection(visible.index)]
         table = table.assign(group=visible["group"])
         chart = f"map_{side}_chart"
-        cloud = around.cloud if lines and metric == "symmetric" and focus in table.index else None
-        settings = (bank.location, bank.version(), colour, shown, metric, perplexity, focus if lines else None)
-        drawing = drawn(
-            chart,
-            settings,
-            chosen,
-            lambda table=table, metric=metric, cloud=cloud: task_map(
-                table,
-                colour_title=colour,
-                title=METRICS[metric],
-                links=(focus, around.neighbours.index) if lines else None,
-                cloud=None if cloud is None else cloud + table.loc[focus, ["x", "y"]].to_numpy(float),
-                height=HEIGHT,
-            ),
-        )
-        place.plotly_chart(
-            drawing,
-            key=chart,
-            on_select=lambda chart=chart: take_points(chart),
-            selection_mode=("points", "box", "lasso"),
-            config=toolbar(f"task-map-{metric}", zoom=True) | {"displayModeBar": True},
-            alt=f"Map of the tasks, {METRICS[metric]}",
-        )
+        settings = (bank.location, bank.version(), shown, perplexity, focus if joined else None)
+        with place:
+            draw(
+                drawn(table, joined, colour, metric, *settings),
+                key=chart,
+                alt=f"Map of the tasks, {METRICS[metric]}",
+                file=f"task-map-{metric}",
+                zoom=True,
+                toolbar=True,
+                chosen="areas",
+                lit=chosen,
+                on_choose=select,
+            )
     say_what_is_seen(maps)
+    around = surroundings(bank, focus, NEIGHBOURS, lines) if focus else None  # takes a while: the maps come first
     left, right = st.columns([1.7, 1])
     with left:
         show_table(visible, chosen)
@@ -217,5 +204,4 @@ if not available_metrics(bank):
     st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
     st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
-st.session_state["map_origin"] = None  # the page is opened: the browser shows nothing of its own yet
 explore(bank)

@@ -9,11 +9,12 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from pages.common.chart import draw
 from pages.common.data import task_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.selected import selected
 from pages.common.space import METRICS, available_metrics, distances, map_link, paths_of, records
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from pages.common.trees import among, picture, shown_tasks, tree, tree_fidelity, tree_metric
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
@@ -182,10 +183,11 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
         selected=chosen_tasks,
         named=edges == "shown",
     )
-    st.plotly_chart(
+    draw(
         figure,
         key="matrix",
-        config=toolbar("similarity-matrix", zoom=True),
+        file="similarity-matrix",
+        zoom=True,
         alt="Distances between all tasks, ordered by hierarchical clustering",
     )
     st.caption(HOW_TO_READ + (ASYMMETRIC if metric == "asymmetric" else ""))

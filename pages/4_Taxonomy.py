@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.disagreements import show_disagreements
 from pages.common.frame import BANK, EXPERT, open_page, show_error
 from pages.common.norms import show_norms
@@ -23,7 +24,7 @@ from pages.common.space import (
     placed,
     records,
 )
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.taxonomy import distance_by_level, neighbour_curves
@@ -77,10 +78,10 @@ def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
     """The taxonomic distance of the nearest tasks, and the rank correlation of each metric."""
     results = {metric: held(bank, found, metric) for metric in metrics}
     curves = {METRICS[m]: h.curve for m, h in results.items()}
-    st.plotly_chart(
+    draw(
         neighbour_curves(curves),
         key="curve",
-        config=toolbar("taxonomy-curve"),
+        file="taxonomy-curve",
         alt="Mean taxonomic distance of the k nearest tasks against k",
     )
     st.caption(
@@ -104,10 +105,10 @@ def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:
     """Task distances at every taxonomic distance."""
     metric = choose_metric(metrics)
     result = held(bank, found, metric)
-    st.plotly_chart(
+    draw(
         level_boxes(result, found, metric, found.key),
         key="levels",
-        config=toolbar("distance-by-level"),
+        file="distance-by-level",
         alt="Distances of all pairs of tasks by the finest level they share",
     )
     st.caption(

@@ -7,6 +7,7 @@ import time
 import pandas as pd
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.efficiency import show_efficiency
 from pages.common.frame import BANK, open_page, show_error
 from pages.common.selection import (
@@ -23,7 +24,7 @@ from pages.common.selection import (
     tuned_alpha,
 )
 from pages.common.selection_tasks import show_matrix, show_tasks
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.regret import alpha_curve, regret_intervals
@@ -140,9 +141,7 @@ def show_rules(study: Study, kind: str, rules: list[str]) -> None:
     shown = [*(r for r in found.judged if r not in study.rules), *rules]
     table = audit_table(study.audits, over=("static", "chance"))
     own = table[table["kind"] == kind].set_index("rule", drop=False).loc[shown]
-    st.plotly_chart(
-        regret_intervals(own), key="regret", config=toolbar("loss-by-rule"), alt="Loss of every rule with its interval"
-    )
+    draw(regret_intervals(own), key="regret", file="loss-by-rule", alt="Loss of every rule with its interval")
     st.markdown("\n".join(f"- **{rule}**: {found.judged[rule].verdict}" for rule in [*rules, "static"]))
     notes = [*study.notes, *found.notes]
     if found.offset:
@@ -171,9 +170,7 @@ def show_alpha(tuned: TunedAlpha) -> None:
         f"{tuned.alpha:g} would be best. With alpha chosen for every task on all *other* tasks, the loss would be "
         f"{tuned.mean:.1f} % [{tuned.low:.1f}, {tuned.high:.1f}]: that is what tuning is worth."
     )
-    st.plotly_chart(
-        alpha_curve(tuned.table, ALPHA), key="alpha", config=toolbar("loss-by-alpha"), alt="Loss against alpha"
-    )
+    draw(alpha_curve(tuned.table, ALPHA), key="alpha", file="loss-by-alpha", alt="Loss against alpha")
     download("Download as CSV", tuned.table, "alpha")
 
 

@@ -114,7 +114,7 @@ def _describe(page, events: list[str]) -> str:
 
 QUIET = """() => {
   const app = document.querySelector('[data-testid=stApp]');
-  const charts = [...document.querySelectorAll('[data-testid=stPlotlyChart]')];
+  const charts = [...document.querySelectorAll('.chart')];
   const quiet = app?.dataset.testScriptState === 'notRunning' && document.querySelector('h1')
     && !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')
     && charts.every(chart => chart.querySelector('.main-svg'));

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.compare import (
     GENERIC_NAME,
     error_table,
@@ -18,7 +19,7 @@ from pages.common.compare import (
 from pages.common.frame import EXPERT, plain
 from pages.common.pictures import show_strips
 from pages.common.space import distances, map_link, records
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.compare import errors_side_by_side, filter_scatter, layer_contributions, pair_distances
 from t2v_core.selection.meta_task import GENERIC
@@ -44,10 +45,10 @@ def show_facts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     pairs = pair_table(bank, tasks)
     called = pairs.assign(a=pairs["a"].map(names), b=pairs["b"].map(names))
     st.markdown("##### How far apart")
-    st.plotly_chart(
+    draw(
         pair_distances(called),
         key="pairs",
-        config=toolbar("distances-of-pairs"),
+        file="distances-of-pairs",
         alt="Distance of every pair of the chosen tasks with its spread",
     )
     st.caption(
@@ -99,10 +100,10 @@ def show_layers(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
         "A filter's Fisher value says how much the probe's answers on a task would change if that filter were moved a "
         "little: near 0 where the filter is idle. It does not say what the filter sees."
     )
-    st.plotly_chart(
+    draw(
         layer_contributions(found.layers, names[a], names[b]),
         key="layers",
-        config=toolbar("layers"),
+        file="layers",
         alt="Each layer's part of the distance, and for which of the two tasks it matters more",
     )
     certain = found.filters["difference"].abs() > 2 * found.filters["error"]
@@ -118,12 +119,14 @@ def show_layers(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     ranked = found.filters.assign(share=100 * found.filters["contribution"] / max(found.distance, 1e-12))
     ranked = ranked.sort_values("contribution", ascending=False, kind="stable")
     row = st.container(horizontal=True)  # side by side, or one below the other where the window is narrow
-    row.container(width=520).plotly_chart(
-        filter_scatter(found.filters, names[a], names[b]),
-        key="filters",
-        config=toolbar("filters", zoom=True),
-        alt="Fisher value of every filter for one task against the other",
-    )
+    with row.container(width=520):
+        draw(
+            filter_scatter(found.filters, names[a], names[b]),
+            key="filters",
+            file="filters",
+            zoom=True,
+            alt="Fisher value of every filter for one task against the other",
+        )
     row.container(width=440).dataframe(
         ranked[["layer", "filter", "share", "difference", "error"]].head(FILTERS_SHOWN),
         hide_index=True,
@@ -254,10 +257,10 @@ def show_experts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     if GENERIC in errors.index:
         shown = pd.concat([shown, errors.loc[[GENERIC], measured]])
     shown = shown.rename(index=called, columns=names)
-    st.plotly_chart(
+    draw(
         errors_side_by_side(shown),
         key="errors",
-        config=toolbar("errors-side-by-side"),
+        file="errors-side-by-side",
         alt="Test errors of the chosen tasks under the best experts of each",
     )
     st.caption(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.takeaway import toolbar
+from pages.common.chart import draw
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.efficiency import efficiency_curves
 from t2v_core.selection.trials import BEST, GENERIC_ROLE, PICKED, efficiency_table, summary
@@ -50,10 +50,10 @@ def show_efficiency(bank: Bank) -> None:
         st.info("No size has been tried with every expert and every task yet; run the command again, it goes on there.")
         st.code(COMMAND, language="bash")
         return
-    st.plotly_chart(
+    draw(
         efficiency_curves(rows),
         key="efficiency",
-        config=toolbar("data-efficiency"),
+        file="data-efficiency",
         alt="Error against the number of training images",
     )
     who = shown.drop_duplicates(["task", "role"]).pivot(index="task_name", columns="role", values="expert_name")

@@ -17,9 +17,8 @@ STYLE = """
   h1 {padding-top: 0; margin-bottom: .1rem;}
   .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
   .st-key-wrap [data-testid="stColumn"], .st-key-wrap_charts [data-testid="stColumn"] {min-width: min(24rem, 100%);}
-  .stElementContainer:has([data-testid="stPlotlyChart"]) {margin-top: 28px; overflow: visible;}
-  [data-testid="stPlotlyChart"] .js-plotly-plot {overflow: visible !important;}
-  [data-testid="stPlotlyChart"] .modebar {top: -28px !important;}
+  .stElementContainer:has(.chart) {margin-top: 28px; overflow: visible;}
+  .chart .modebar {top: -28px !important;}
   .st-key-wrap_small [data-testid="stColumn"] {min-width: min(17rem, 100%);}
 </style>
 """

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.frame import SELECTION
 from pages.common.pictures import TABLE_BYTES, pictures, within
 from pages.common.selection import UNLEARNED, bank_study, kind_title
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import TASK2VEC
@@ -95,10 +96,10 @@ def show_table(found: Compared) -> None:
         key="methods_kind",
         bind="query-params",
     )
-    st.plotly_chart(
+    draw(
         losses(found.table, kind),
         key="losses",
-        config=toolbar("losses"),
+        file="losses",
         alt="Loss of every method, with what it needs and costs",
     )
     meta = found.audits[kind].meta
@@ -234,7 +235,7 @@ def show_starts(found: Compared) -> None:
     table = audit_table(found.audits)
     rows = {title: table[table["rule"] == rule] for rule, title in STARTS.items() if rule in set(table["rule"])}
     st.subheader("How much depends on what the networks have learned")
-    st.plotly_chart(by_kind(rows, kinds), key="starts", config=toolbar("initialisations"), alt="Loss by initialisation")
+    draw(by_kind(rows, kinds), key="starts", file="initialisations", alt="Loss by initialisation")
     st.caption(
         "The same method with a probe that has learned and with one that has not, beside the kernel, which asks many "
         "networks that have learned nothing. Lines: 95 % intervals over targets. One seed of the untrained probe and "
@@ -247,10 +248,10 @@ def show_starts(found: Compared) -> None:
     curve = networks_table(twins, record)
     st.subheader("Many networks, or many batches of few")
     lines = {STARTS[r]: found.table.loc[r, "twin"] for r in ("task2vec-random", "chance") if r in found.table.index}
-    st.plotly_chart(
+    draw(
         networks_curve(curve, lines),
         key="networks",
-        config=toolbar("networks-and-batches"),
+        file="networks-and-batches",
         alt="Loss by number of networks",
     )
     least = curve.loc[curve["mean"].idxmin()]
@@ -272,10 +273,10 @@ def show_values(found: Compared) -> None:
     """How the values of embeddings are spread (WLF Fig. 8)."""
     shares = {"Task2Vec, pre-trained probe": found.pretrained} if found.pretrained else {}
     shares |= {title: found.records[name].facts["histogram"] for name, title in VALUES.items() if name in found.records}
-    st.plotly_chart(
+    draw(
         value_histograms(EDGES, shares),
         key="values",
-        config=toolbar("embedding-values"),
+        file="embedding-values",
         alt="Values of the embeddings",
     )
     st.caption(
@@ -298,10 +299,10 @@ def show_agreement(record: MethodRecord) -> None:
     """The robust estimate held against the exact one (T2V section 3.1)."""
     layers, rho, overall = record.facts["layers"], record.facts["rho"], record.facts["all"]
     st.subheader("The robust (variational) estimate beside the exact one")
-    st.plotly_chart(
+    draw(
         agreement_by_layer(layers, rho),
         key="agreement",
-        config=toolbar("variational-and-exact"),
+        file="variational-and-exact",
         alt="Rank correlation of the variational and the exact estimate by layer",
     )
     st.caption(

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.selected import selected
 from pages.common.space import norm_table
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.norms import norm_against_error, norm_against_images
 from t2v_core.space.correlation import RankCorrelation, rank_correlation
@@ -20,10 +21,10 @@ def show_norms(bank: Bank) -> None:
     chosen = selected(tasks.index)
     st.markdown("##### Norm against error")
     if tasks["error"].notna().any():
-        st.plotly_chart(
+        draw(
             norm_against_error(tasks, chosen),
             key="norm_error",
-            config=toolbar("norm-against-error"),
+            file="norm-against-error",
             alt="Norm of every task's embedding against the error of the generic expert",
         )
         found = rank_correlation(tasks["norm"].to_numpy(), tasks["error"].to_numpy())
@@ -41,10 +42,10 @@ def show_norms(bank: Bank) -> None:
     else:
         st.info("The bank holds no errors of a generic expert, so the norm cannot be held against them.")
     st.markdown("##### Norm against the number of images")
-    st.plotly_chart(
+    draw(
         norm_against_images(tasks, chosen),
         key="norm_images",
-        config=toolbar("norm-against-images"),
+        file="norm-against-images",
         alt="Norm of every task's embedding against its number of training images",
     )
     found = rank_correlation(tasks["images"].to_numpy(float), tasks["norm"].to_numpy())

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.hover import hover_cards
 from pages.common.keeping import keep
 from pages.common.maps import map_table, place_task
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from pages.common.training import offer_training
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC
@@ -67,7 +68,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     distances, heads = st.container(key="wrap_charts").columns(2)
     with distances:
         st.markdown("##### By distance between tasks")
-        st.plotly_chart(ranking_chart(ranking[:SHOWN]), key="ranking", alt="Distance of the nearest experts")
+        draw(ranking_chart(ranking[:SHOWN]), key="ranking", file="distances", alt="Distance of the nearest experts")
         st.caption(
             "Smaller is better; bars: ± 2 standard deviations. No expert was run for this: one pass over your images "
             "ranks them all."
@@ -80,7 +81,12 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
                 "well each expert does on them."
             )
         elif any(r["fitted"] for r in ranking):
-            st.plotly_chart(fitted_chart(ranking, result["generic"]), key="fitted", alt="Accuracy of fitted heads")
+            draw(
+                fitted_chart(ranking, result["generic"]),
+                key="fitted",
+                file="fitted-heads",
+                alt="Accuracy of fitted heads",
+            )
             how = next(r["fitted"] for r in ranking if r["fitted"])
             said = "" if advice.measured else advice.sentence  # above, where it decided
             st.caption(f"Measured by {how['how']} on {how['n']:,} images; bars: 95 % interval. {said}")
@@ -225,10 +231,11 @@ def _map(bank: Bank, result: dict, out: Path) -> None:
         }
         tasks = pd.concat([tasks, pd.DataFrame([row], index=[task["id"]])])
     nearest = [r["task_id"] for r in result["ranking"][:3]]
-    st.plotly_chart(
+    draw(
         task_map(tasks, links=(task["id"], nearest), height=520),
         key="result_map",
-        config=toolbar("your-task", zoom=True),
+        file="your-task",
+        zoom=True,
         alt="Your task among the bank's tasks",
     )
     hover_cards(bank, ["result_map"], nearest)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import streamlit as st
 
+from pages.common.chart import draw
 from pages.common.selection import Study, bank_study
 from pages.common.space import records
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.taxonomy import neighbour_curves
@@ -51,10 +52,10 @@ def show_rule_curves(bank: Bank, places: Mapping[str, Sequence[Path]]) -> None:
     except InputError as error:
         st.info(str(error).capitalize() + ".")
         return
-    st.plotly_chart(
+    draw(
         neighbour_curves(curves, of="experts counted, those the rule ranks first (k)"),
         key="rule_curves",
-        config=toolbar("taxonomy-by-rule"),
+        file="taxonomy-by-rule",
         alt="Mean taxonomic distance from a target to the own tasks of the k experts ranked first",
     )
     st.caption(

@@ -7,10 +7,11 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from pages.common.chart import draw
 from pages.common.norms import grows
 from pages.common.selected import chosen_task, select
 from pages.common.selection import Study, kind_title
-from pages.common.takeaway import download, toolbar
+from pages.common.takeaway import download
 from t2v_core.figures.candidates import candidates
 from t2v_core.figures.error_matrix import error_matrix
 from t2v_core.figures.violins import BEST, WIDEST, violins
@@ -59,12 +60,12 @@ def show_tasks(study: Study, kind: str, rules: list[str]) -> None:
     for rule in (r for r in ("generic", *shown) if r in found.judged):
         marks[rule] = (found.judged[rule].error[part], np.array(picks(found, rule))[part])
     ids, names = [meta.tasks[t] for t in part], [meta.task_names[t] for t in part]
-    st.plotly_chart(
+    draw(
         violins(ids, names, meta.candidate_errors[part], meta.expert_names, marks),
         key="violins",
-        on_select=_take_click,
-        selection_mode="points",
-        config=toolbar("violins"),
+        chosen="points",
+        on_choose=select,
+        file="violins",
         alt="Errors of all experts on every task, with the picks of the rules",
     )
     st.caption("Click a mark to see its task below. Drag sideways to enlarge a part; double-click to go back.")
@@ -77,12 +78,6 @@ def show_tasks(study: Study, kind: str, rules: list[str]) -> None:
             st.dataframe(rows, hide_index=True, column_config=digits | norm)
             download("Download as CSV", rows, "tasks")
     _one_task(study, kind, shown, order)
-
-
-def _take_click() -> None:
-    points = [p for p in st.session_state["violins"].selection.points if p.get("customdata")]
-    if points:
-        select([points[0]["customdata"][0]])
 
 
 def _take_choice() -> None:
@@ -134,9 +129,7 @@ def _one_task(study: Study, kind: str, rules: list[str], order: NDArray[np.intp]
         by = st.segmented_control("Distance by", scored, default=scored[-1], required=True, key="near_by")
         generic = None if meta.generic is None else float(meta.generic[task])
         figure = candidates(table, by, score_words(by), marks, generic)
-        st.plotly_chart(
-            figure, key="near", config=toolbar("candidates"), alt="Error of every candidate against its distance"
-        )
+        draw(figure, key="near", file="candidates", alt="Error of every candidate against its distance")
         st.caption("Each point is an expert. Where the rule is right, the left ones are low. Right: the errors alone.")
     listing = st.expander(f"Its {len(table)} candidates as a table", key="candidates_open", on_change="rerun")
     if listing.open:
@@ -188,7 +181,7 @@ def show_matrix(study: Study, kind: str, rules: list[str]) -> None:
         "error, %" if colour == COLOURS[1] else score_words(rule),
         selected=ids.index(chosen) if chosen else None,
     )
-    st.plotly_chart(figure, key="matrix", config=toolbar("error-matrix"), alt="Errors of all experts on all tasks")
+    draw(figure, key="matrix", file="error-matrix", alt="Errors of all experts on all tasks")
     with st.container(horizontal=True):
         for title, values, file in (("the errors", meta.errors, "errors"), (f"the scores by {rule}", scores, "scores")):
             matrix = pd.DataFrame(values, index=meta.task_names, columns=meta.expert_names)

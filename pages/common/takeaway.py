@@ -1,4 +1,4 @@
-"""Taking away what a page shows: figures as SVG, tables as CSV."""
+"""Taking away a table that a page shows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,6 @@ from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
-
-
-def toolbar(name: str, zoom: bool = False) -> dict:
-    """Plotly's toolbar, which saves the picture as ``name.svg``."""
-    return {
-        "displaylogo": False,
-        "scrollZoom": zoom,
-        "toImageButtonOptions": {"format": "svg", "filename": name},
-    }
 
 
 def download(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.common.chart import draw
 from t2v_core.figures.toy import task_pictures, toy_map, toy_task
 
 if TYPE_CHECKING:
@@ -101,21 +102,20 @@ def _toy_view(title: str, view: ToyView, space: ToySpace, pictures: list[str], r
             "The chosen task, its head and its nearest tasks",
         ),
     ):
-        st.plotly_chart(
+        draw(
             figure,
             key=key,
-            on_select=lambda key=key: _pick(key),
-            selection_mode="points",
-            config={"scrollZoom": key.startswith("map"), "displaylogo": False},
+            file=words.split(",")[0].lower().replace(" ", "-"),
+            zoom=key.startswith("map"),
+            chosen="points",
+            on_choose=_pick,
             alt=f"{words}: {title}",
         )
 
 
-def _pick(key: str) -> None:
+def _pick(tasks: list[int]) -> None:
     """Choose the task of a clicked picture."""
-    points = [p for p in st.session_state[key].selection.points if p.get("customdata")]
-    if points:
-        st.session_state["toy_task"] = int(points[0]["customdata"][0])
+    st.session_state["toy_task"] = int(tasks[0])
 
 
 def _toy_table(space: ToySpace, view: ToyView) -> pd.DataFrame:

@@ -37,13 +37,12 @@ LEGEND_NAME = 28
 MANY = 400
 """With more tasks points are drawn smaller."""
 
-VERY_MANY = 3000
+VERY_MANY = 1000
 """With more tasks points are drawn by WebGL: as elements of the page they would take seconds at every answer."""
 
 
 def task_map(
     tasks: pd.DataFrame,
-    selected: Collection[str] = (),
     *,
     colour_title: str = "",
     title: str | None = None,
@@ -57,7 +56,6 @@ def task_map(
         tasks: columns ``id, name, path, classes, images, accuracy, group, x, y, upload``; ``path`` is the
             taxonomy in words, ``upload`` marks tasks to draw on top with their name. Numbers in ``group`` are drawn
             on a scale, with grey for missing ones.
-        selected: ids to bring out; all others fade.
         colour_title: what the scale shows.
         title: above the map.
         links: a task's id and those of tasks to join with it by lines.
@@ -65,7 +63,7 @@ def task_map(
         height: pixels.
 
     Returns:
-        A figure whose ``customdata[0]`` is the task id.
+        A figure whose ``customdata[0]`` is the task id. Selected points grow, all others fade.
     """
     figure = go.Figure()
     known, uploads = tasks[~tasks["upload"]], tasks[tasks["upload"]]
@@ -92,23 +90,13 @@ def task_map(
         height=height,
         dragmode="pan",
         margin={"t": 40 if title else 10},
-        title={"text": title, "font": {"size": 15}} if title else None,
+        title={"text": title} if title else None,
         legend=LEGEND,
         uirevision="task map",
     )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
-    bring_out(figure, selected)
     return figure
-
-
-def bring_out(figure: go.Figure, selected: Collection[str]) -> None:
-    """Bring out other tasks on a map, in place; with none of them chosen no task fades."""
-    chosen = frozenset(selected)
-    for trace in figure.data:
-        if trace.customdata is not None:
-            rows = [i for i, (task, *_) in enumerate(trace.customdata) if task in chosen]
-            trace.selectedpoints = rows if chosen else None
 
 
 def _points(part: pd.DataFrame, name: str, marker: dict, many: bool) -> go.Scatter | go.Scattergl:

@@ -39,16 +39,19 @@ SHADE, SHADE_LINE = "rgba(64,150,220,0.35)", "rgba(40,130,200,0.75)"
 ORDERED = ((0.0, PALETTE[0]), (0.5, OTHER_COLOUR), (1.0, PALETTE[1]))
 """From low to high: neither end is near white or black."""
 
+AXIS = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title": {"font": {"size": 14}}}
+
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"size": 14},
         "colorway": PALETTE,
+        "title": {"x": 0, "xref": "paper", "font": {"size": 15, "weight": 600}},
         "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hoverlabel": {"align": "left", "font": {"size": 13}},
-        "xaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True},
-        "yaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True},
+        "xaxis": AXIS,
+        "yaxis": AXIS | {"ticklabelstandoff": 4},
         "legend": {"itemsizing": "constant"},
     }
 )

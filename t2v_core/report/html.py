@@ -26,7 +26,7 @@ footer {margin-top: 3rem; color: #5f6368; font-size: 14px;}
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses every request to anywhere."""
 
-CONFIG = {"displaylogo": False, "responsive": True, "toImageButtonOptions": {"format": "svg"}}
+CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True, "toImageButtonOptions": {"format": "svg"}}
 
 
 @dataclass(frozen=True)

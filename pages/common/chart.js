@@ -1,0 +1,147 @@
+// Draws a Plotly figure into the page and keeps it there: what changes is worked into what is drawn, so that an answer
+// to a click costs no new chart, and the zoom stays.
+
+const charts = new WeakMap();  // by the component's place on the page
+
+// One copy of Plotly for all charts. It comes without a date, so a browser would fetch it anew at every visit; its
+// address names its version, so what is kept is always right.
+function library(address) {
+  globalThis.plotlyForCharts ??= fetch(address, {cache: "force-cache"})
+    .then(answer => answer.ok ? answer.text() : Promise.reject(new Error(`${address}: status ${answer.status}`)))
+    .then(source => {
+      const script = document.createElement("script");
+      script.textContent = source;
+      document.head.append(script);
+      return globalThis.Plotly;
+    })
+    .catch(error => {
+      globalThis.plotlyForCharts = undefined;  // the next chart tries again
+      throw error;
+    });
+  return globalThis.plotlyForCharts;
+}
+
+const FULLSCREEN = {
+  name: "fullscreen",
+  title: "Fullscreen",
+  icon: {width: 24, height: 24, path: "M3 3h7v2H5v5H3zM14 3h7v7h-2V5h-5zM3 14h2v5h5v2H3zM19 14h2v7h-7v-2h5z"},
+  click: plot => document.fullscreenElement ? document.exitFullscreen() : plot.requestFullscreen(),
+};
+
+const CONFIG = {displaylogo: false, showSendToCloud: false, modeBarButtonsToAdd: [FULLSCREEN]};
+
+// What the page's theme decides, where the figure says nothing of its own.
+function themed(layout, place) {
+  const style = getComputedStyle(place), of = name => style.getPropertyValue(`--st-${name}`).trim();
+  return {
+    ...layout,
+    font: {color: of("text-color"), family: of("font"), ...layout.font},
+    hoverlabel: {
+      bgcolor: of("background-color"),
+      bordercolor: of("border-color"),
+      ...layout.hoverlabel,
+      font: {color: of("text-color"), ...layout.hoverlabel?.font},
+    },
+    modebar: {
+      bgcolor: "rgba(0,0,0,0)",
+      color: of("gray-text-color"),
+      activecolor: of("primary-color"),
+      ...layout.modebar,
+    },
+  };
+}
+
+function start(place) {
+  const plot = document.createElement("div");
+  plot.className = "chart";
+  plot.setAttribute("role", "figure");
+  place.append(plot);
+  const chart = {plot, text: "", look: "", draws: 0, choose: () => {}};
+  let width = 0;
+  const sizes = new ResizeObserver(([{contentRect}]) => {
+    const changed = Math.abs(contentRect.width - width) >= 1;
+    width = contentRect.width;
+    if (changed && width && plot.data) globalThis.Plotly.Plots.resize(plot);
+  });
+  const fill = () => {
+    const height = document.fullscreenElement === plot ? innerHeight : chart.height;
+    if (plot.data) globalThis.Plotly.relayout(plot, {height});
+  };
+  sizes.observe(place);
+  plot.addEventListener("fullscreenchange", fill);
+  chart.stop = () => {
+    if (place.isConnected) return;  // a run that was overtaken by the next, not the end of the chart
+    sizes.disconnect();
+    globalThis.Plotly?.purge(plot);
+    charts.delete(place);
+  };
+  charts.set(place, chart);
+  return chart;
+}
+
+// Tell which tasks were clicked, or drawn around: the first of each point's ``customdata``.
+function listen(chart, chosen) {
+  const tasks = event => [...new Set(
+    (event?.points ?? []).map(point => point.customdata?.[0]).filter(task => task !== undefined && task !== null)
+  )];
+  const {plot} = chart;
+  chart.heard = plot._ev;
+  if (chosen === "points") {
+    plot.on("plotly_click", event => tasks(event).length && chart.choose(tasks(event).slice(0, 1)));
+  } else {
+    plot.on("plotly_selected", event => event && chart.choose(tasks(event)));
+    plot.on("plotly_deselect", () => chart.choose([]));
+    plot.on("plotly_doubleclick", () => chart.choose([]));
+  }
+}
+
+// Bring out points by the first of their ``customdata``; with none of them all look alike. Whether anything changed.
+function light(data, tasks) {
+  const lit = new Set(tasks);
+  let changed = false;
+  for (const trace of data.filter(trace => Array.isArray(trace.customdata))) {
+    const rows = lit.size ? [...trace.customdata.keys()].filter(i => lit.has(trace.customdata[i][0])) : null;
+    changed ||= String(trace.selectedpoints ?? null) !== String(rows) || !trace.selectedpoints !== !rows;
+    trace.selectedpoints = rows;
+  }
+  return changed;
+}
+
+async function draw(chart, place, text) {
+  const end = text.indexOf("\n"), {alt, config, chosen, lit, library: address} = JSON.parse(text.slice(0, end));
+  const source = text.slice(end), {plot} = chart;
+  let changed = source !== chart.source || !plot.data || chart.drawnLook !== chart.look;
+  if (source !== chart.source) Object.assign(chart, {source, figure: JSON.parse(source)});
+  const {data, layout} = chart.figure;
+  chart.height = layout.height ?? 450;
+  plot.style.minHeight = `${chart.height}px`;  // nothing below jumps when it is drawn
+  plot.setAttribute("aria-label", alt);
+  const plotly = await library(address);
+  if (chart.text !== text || !place.isConnected) return;  // overtaken
+  if (lit) changed = light(data, lit) || plot.layout?.selections?.length || changed;
+  if (!changed) return;
+  const shown = {...themed(layout, place), height: chart.height};
+  if (chosen) shown.hovermode ??= "closest";
+  if (chosen === "areas") {  // the figure says what is chosen, whatever was drawn on it before
+    Object.assign(shown, {clickmode: "event+select", selections: [], selectionrevision: ++chart.draws});
+  }
+  await plotly.react(plot, data, shown, {...CONFIG, ...config});
+  chart.drawnLook = chart.look;
+  if (chosen && chart.heard !== plot._ev) listen(chart, chosen);  // Plotly forgets its listeners when it starts anew
+}
+
+export default function({parentElement, data, setTriggerValue}) {
+  const chart = charts.get(parentElement) ?? start(parentElement);
+  chart.choose = tasks => setTriggerValue("chosen", tasks);
+  const text = new TextDecoder().decode(data);
+  const style = getComputedStyle(parentElement);
+  const look = ["text-color", "background-color", "font"].map(name => style.getPropertyValue(`--st-${name}`)).join();
+  if (text !== chart.text || look !== chart.look) {
+    Object.assign(chart, {text, look});
+    draw(chart, parentElement, text).catch(error => {
+      chart.text = "";
+      chart.plot.textContent = `The figure could not be drawn (${error.message}). Reload the page.`;
+    });
+  }
+  return chart.stop;
+}

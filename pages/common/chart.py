@@ -1,0 +1,93 @@
+"""Figures on the pages: Plotly as a component of our own, which works a change into what is drawn.
+
+Streamlit's own chart is built anew whenever anything in its figure changes, which takes most of a second with a
+thousand tasks and forgets the zoom.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import plotly
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.components.v1 import declare_component
+
+CSS = """
+.chart {position: relative;}
+.chart:fullscreen {background: var(--st-background-color);}
+"""
+
+NAME = "chart"
+
+_mount = st.components.v2.component(
+    NAME, css=CSS, js=Path(__file__).with_name("chart.js").read_text(encoding="utf-8"), isolate_styles=False
+)
+
+
+def _library() -> str:
+    """Address of the script that the plotly package brings."""
+    # Never mounted: it is how Streamlit serves a folder.
+    folder = declare_component("plotly", path=Path(plotly.__file__).parent / "package_data")
+    base = str(st.get_option("server.baseUrlPath")).strip("/")
+    return f"{'/' if base else ''}{base}/component/{folder.name}/plotly.min.js?v={plotly.__version__}"
+
+
+def as_json(figure: go.Figure) -> str:
+    """A figure as ``draw`` takes it, where it is to be kept."""
+    return figure.to_json(validate=False)
+
+
+def draw(
+    figure: go.Figure | str,
+    *,
+    key: str,
+    alt: str,
+    file: str,
+    zoom: bool = False,
+    toolbar: bool = False,
+    chosen: Literal["points", "areas"] | None = None,
+    lit: Sequence[Any] | None = None,
+    on_choose: Callable[[list[Any]], None] | None = None,
+) -> None:
+    """Draw a figure, as wide as there is place.
+
+    Args:
+        figure: or its JSON, kept from before. Its template leaves the colour of text to the page. A
+            ``layout.uirevision`` that stays the same keeps the zoom when the figure changes.
+        key: of the element, and its class ``st-key-…`` on the page.
+        alt: what it shows, for people who do not see it.
+        file: name of the picture that the toolbar saves, without ``.svg``.
+        zoom: the wheel enlarges.
+        toolbar: always shown, not only under the pointer.
+        chosen: how a person chooses on it: click ``points``, or also draw around them in ``areas``.
+        lit: what to bring out, by the first entry of ``customdata``; of nothing all points look alike.
+        on_choose: called before the next run with the first entry of ``customdata`` of the points chosen; in areas,
+            none where the choice was cleared.
+    """
+    about = {
+        "alt": alt,
+        "chosen": chosen,
+        "lit": lit,
+        "config": {
+            "scrollZoom": zoom,
+            "toImageButtonOptions": {"format": "svg", "filename": file},
+            **({"displayModeBar": True} if toolbar else {}),
+        },
+        "library": _library(),
+    }
+
+    source = figure if isinstance(figure, str) else as_json(figure)
+
+    def take() -> None:
+        if on_choose is not None:
+            on_choose(st.session_state[key].chosen or [])
+
+    _mount(
+        key=key,
+        data=f"{json.dumps(about)}\n{source}".encode(),
+        on_chosen_change=take,
+    )
