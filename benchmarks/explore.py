@@ -217,8 +217,8 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
 
         return other
 
-    def slide(_: int) -> Act:
-        return partial(page.get_by_role("slider").first.press, "ArrowRight")
+    def one_more(_: int) -> Act:
+        return partial(page.get_by_role("spinbutton", name="Clusters").press, "ArrowUp")
 
     def colour(number: int) -> Act:
         page.locator(".st-key-map_colour input").click()
@@ -252,7 +252,7 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         "Task map: click a task": (PAGES["Task map"][0], lambda number: click(page, MAP, 37 * number)),
         "Task map: colour": (PAGES["Task map"][0], colour),
         "Taxonomy: view": (PAGES["Taxonomy"][0], choose("Level by level", "Nearest tasks")),
-        "Similarity matrix: clusters": (PAGES["Similarity matrix"][0], slide),
+        "Similarity matrix: clusters": (PAGES["Similarity matrix"][0], one_more),
         "Compare: view": (PAGES["Compare"][0], choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
         "Expert selection: view": (own, choose(*views)),
         "Expert selection, 50 x 50: view": (published, choose(*views)),

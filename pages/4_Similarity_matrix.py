@@ -151,7 +151,8 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
     clustering = tree(bank, metric, linkage, ids)
     left, right = st.columns(2)
     with left:
-        wanted = st.slider(
+        # No slider: it waits after every step for the next before it answers.
+        wanted = st.number_input(
             "Clusters", 2, min(MOST_CLUSTERS, len(ids)), min(CLUSTERS, len(ids)), key="clusters", bind="query-params"
         )
     labels = clustering.cut(clusters=wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import zipfile
@@ -18,6 +19,7 @@ from PIL import Image
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
+from pages.common.chart import NAME
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
@@ -186,6 +188,12 @@ def judged_bank(bank) -> Bank:
     with bank.engine.begin() as connection:
         connection.execute(update(schema.task).values(kind="mixed"))
     return bank
+
+
+def charts(app: AppTest) -> list[dict]:
+    """What a page draws: of each chart ``alt``, ``lit``, … and its ``figure``."""
+    sent = [c.proto.bytes.decode() for c in app.get("bidi_component") if c.proto.component_name == NAME]
+    return [json.loads(about) | {"figure": json.loads(figure)} for about, figure in (s.split("\n", 1) for s in sent)]
 
 
 def text(app: AppTest) -> str:

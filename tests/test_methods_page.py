@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.conftest import charts
 from tests.selection.metas import keep_records, make_bank
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,7 @@ def test_opens_and_says_what_is_seen(methods):
     shown = text(app)
     assert shown.count("**group apart**") == 2
     assert "the **larger** its norm" in shown
-    assert len(app.get("plotly_chart")) == 4
+    assert len(charts(app)) == 4
 
 
 def test_controls_and_choice_change_what_is_drawn(methods):
@@ -102,7 +103,7 @@ def test_every_view_of_the_methods_opens(methods, measured, view, figures):
     app = methods(view=view)
     assert not app.exception
     assert not app.error
-    assert len(app.get("plotly_chart")) == figures
+    assert len(charts(app)) == figures
 
 
 @pytest.mark.parametrize("view", VIEWS)

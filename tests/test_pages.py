@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from t2v_core.selection.published import published
 from t2v_core.selection.selectors import Static
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import WAYS
-from tests.conftest import text
+from tests.conftest import charts, text
 from tests.jobs.test_jobs import _row, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -115,7 +114,7 @@ def test_a_group_is_chosen_whole(open_page, bank_path):
 def test_every_colour_draws_both_maps(open_page, bank_path, colour):
     app = open_page(MAP, bank_path, map_colour=colour)
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 2
+    assert len(charts(app)) == 2
     assert app.selectbox(key="map_group").disabled == (colour != "cluster")
 
 
@@ -127,10 +126,10 @@ def test_the_choice_goes_along_to_other_pages(open_page, bank_path):
 
 def test_neighbours_and_uncertainty_are_drawn_on_request(open_page, bank_path):
     app = open_page(MAP, bank_path, task="digits")
-    before = [len(json.loads(c.proto.spec)["data"]) for c in app.get("plotly_chart")]
+    before = [len(chart["figure"]["data"]) for chart in charts(app)]
     app.toggle(key="map_lines").set_value(True).run()
     assert not app.exception
-    after = [len(json.loads(c.proto.spec)["data"]) for c in app.get("plotly_chart")]
+    after = [len(chart["figure"]["data"]) for chart in charts(app)]
     assert [b - a for a, b in zip(before, after, strict=True)] == [2, 1]
 
 

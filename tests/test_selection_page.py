@@ -13,7 +13,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TrialEntry
 from t2v_core.selection.published import ERRORS
 from t2v_core.selection.trials import roles
-from tests.conftest import text
+from tests.conftest import charts, text
 from tests.selection.metas import make_bank
 
 ROOT = Path(__file__).parents[1]
@@ -49,8 +49,8 @@ def bring(app: AppTest, key: str, content: str | bytes, name: str = "mine.csv") 
     return app.file_uploader(key=f"selection_{key}").set_value((name, data, "text/csv")).run()
 
 
-def charts(app: AppTest) -> list[str]:
-    return [str(chart.proto.alt) for chart in app.get("plotly_chart")]
+def drawn(app: AppTest) -> list[str]:
+    return [chart["alt"] for chart in charts(app)]
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -59,7 +59,7 @@ def test_every_view_of_every_meta_task_opens(open_page, place, source, view):
     app = open_page(place, source=source, view=view)
     assert not app.exception
     assert not app.error
-    assert len(charts(app)) == 1
+    assert len(drawn(app)) == 1
 
 
 def test_static_always_stands_beside_the_rules(open_page, place):
@@ -105,7 +105,7 @@ def test_alpha_is_tuned_when_asked_for(open_page, place):
     app = app.run()
     assert not app.exception
     assert "With alpha chosen for every task on all *other* tasks" in text(app)
-    assert "Loss against alpha" in charts(app)
+    assert "Loss against alpha" in drawn(app)
 
 
 def test_a_link_to_a_task_explains_the_picks(open_page, place):
@@ -374,14 +374,14 @@ def test_how_many_images_names_its_command_where_nothing_was_measured(open_page,
     app = open_page(place, view=EFFICIENCY)
     assert not app.exception
     assert "experts efficiency --data" in app.code[0].value
-    assert charts(app) == []
+    assert drawn(app) == []
 
 
 def test_how_many_images_is_drawn_told_and_taken_away(open_page, place):
     try_out(place)
     app = open_page(place, view=EFFICIENCY)
     assert not app.exception
-    assert charts(app) == ["Error against the number of training images"]
+    assert drawn(app) == ["Error against the number of training images"]
     assert "With **2 images** of each class and frozen features the picked expert errs in 19.5 %" in text(app)
     assert "the generic one in 39.5 %" in text(app)
     assert "At every size the frozen picked expert errs less" in text(app)
@@ -396,4 +396,4 @@ def test_how_many_images_is_drawn_told_and_taken_away(open_page, place):
 def test_a_link_to_a_view_that_a_source_lacks_still_opens(open_page, place):
     app = open_page(place, source=PUBLISHED, view=EFFICIENCY)
     assert not app.exception
-    assert len(charts(app)) == 1
+    assert len(drawn(app)) == 1

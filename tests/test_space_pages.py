@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from t2v_core.bank.bank import Bank
-from tests.conftest import text
+from tests.conftest import charts, text
 
 TAXONOMY, SIMILARITY = "pages/4_Taxonomy.py", "pages/4_Similarity_matrix.py"
 VIEWS = ["Nearest tasks", "Level by level", "Where they disagree", "Norm, error and size"]
@@ -45,8 +44,7 @@ def test_every_view_draws_and_says_what_it_shows(open_page, bank_path, view):
     assert not app.exception
     assert not app.error
     assert app.segmented_control(key="view").value == view
-    charts = {VIEWS[0]: 1, VIEWS[1]: 1, VIEWS[2]: 0, VIEWS[3]: 2}[view]
-    assert len(app.get("plotly_chart")) == charts
+    assert len(charts(app)) == {VIEWS[0]: 1, VIEWS[1]: 1, VIEWS[2]: 0, VIEWS[3]: 2}[view]
     assert app.caption
 
 
@@ -54,13 +52,13 @@ def test_every_method_is_held_against_the_taxonomy(open_page, tmp_path):
     app = open_page(TAXONOMY, tmp_path / "demo", view="Every method")
     assert not app.exception
     assert not app.error
-    assert len(app.get("plotly_chart")) == 1
+    assert len(charts(app)) == 1
     rules = app.multiselect(key="rules")
     scores = {"logme", "knn", "h_score", "h_score_shrunk", "leep", "nce", "h_divergence", "emd", "rsa"}
     assert scores | {"symmetric", "domain", "pseudotask", "tangent", "task2vec-random"} <= set(rules.options)
     rules.set_value(rules.options).run()
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 1
+    assert len(charts(app)) == 1
     rules.set_value([]).run()
     assert "Choose at least one rule" in app.info[-1].value
 
@@ -133,7 +131,7 @@ def test_a_link_restores_the_matrix(open_page, bank_path, metric):
     assert not app.exception
     assert not app.error
     assert app.selectbox(key="linkage").value == "average"
-    assert app.slider(key="clusters").value == 3
+    assert app.number_input(key="clusters").value == 3
     assert app.selectbox(key="cluster").value == 2
     assert app.dataframe[0].value["tasks"].sum() == 8
     assert "**Cluster 2," in text(app)
@@ -145,7 +143,7 @@ def test_a_cluster_is_enlarged_until_it_is_gone(open_page, bank_path):
     app.selectbox(key="cluster").set_value(1).run()
     assert "**Cluster 1," in text(app)
     app.selectbox(key="cluster").set_value(8).run()
-    app.slider(key="clusters").set_value(2).run()  # there is no eighth any more
+    app.number_input(key="clusters").set_value(2).run()  # there is no eighth any more
     assert not app.exception
     assert app.selectbox(key="cluster").value is None
     assert "The 2 clusters and the colour bar" in text(app)
@@ -160,7 +158,7 @@ def test_names_stay_with_what_a_cluster_holds(open_page, bank_path):
     assert app.dataframe[0].value["name"].tolist().count("my find") == 1
     assert app.dataframe[0].value["name"][2] == "my find"
     assert "**Cluster 2, my find:**" in text(app)
-    app.slider(key="clusters").set_value(8).run()  # every task by itself
+    app.number_input(key="clusters").set_value(8).run()  # every task by itself
     assert ("my find" in app.dataframe[0].value["name"].tolist()) == (" · " not in held)
 
 
@@ -180,5 +178,5 @@ def test_tree_and_taxonomy_are_compared_over_the_tasks_of_the_page_taxonomy(open
 def test_names_at_the_edges_can_be_hidden(open_page, bank_path):
     for query, visible in (({}, True), ({"names": "hidden"}, False)):
         app = open_page(SIMILARITY, bank_path, **query)
-        layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
+        layout = charts(app)[0]["figure"]["layout"]
         assert layout["xaxis"].get("showticklabels", True) == visible

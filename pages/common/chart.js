@@ -56,7 +56,7 @@ function start(place) {
   plot.className = "chart";
   plot.setAttribute("role", "figure");
   place.append(plot);
-  const chart = {plot, text: "", look: "", draws: 0, choose: () => {}};
+  const chart = {plot, text: "", draws: 0, choose: () => {}};
   let width = 0;
   const sizes = new ResizeObserver(([{contentRect}]) => {
     const changed = Math.abs(contentRect.width - width) >= 1;
@@ -89,7 +89,8 @@ function listen(chart, chosen) {
   if (chosen === "points") {
     plot.on("plotly_click", event => tasks(event).length && chart.choose(tasks(event).slice(0, 1)));
   } else {
-    plot.on("plotly_selected", event => event && chart.choose(tasks(event)));
+    // Drawing takes outlines away, which Plotly tells as a choice of nothing.
+    plot.on("plotly_selected", event => event && !chart.drawing && chart.choose(tasks(event)));
     plot.on("plotly_deselect", () => chart.choose([]));
     plot.on("plotly_doubleclick", () => chart.choose([]));
   }
@@ -107,41 +108,53 @@ function light(data, tasks) {
   return changed;
 }
 
+// All of a figure but its shapes. Plotly draws other shapes in no time, where everything else costs a tenth of a second.
+const withoutShapes = figure => JSON.stringify({...figure, layout: {...figure.layout, shapes: null}});
+
 async function draw(chart, place, text) {
   const end = text.indexOf("\n"), {alt, config, chosen, lit, library: address} = JSON.parse(text.slice(0, end));
-  const source = text.slice(end), {plot} = chart;
-  let changed = source !== chart.source || !plot.data || chart.drawnLook !== chart.look;
-  if (source !== chart.source) Object.assign(chart, {source, figure: JSON.parse(source)});
-  const {data, layout} = chart.figure;
-  chart.height = layout.height ?? 450;
-  plot.style.minHeight = `${chart.height}px`;  // nothing below jumps when it is drawn
+  const {plot} = chart, look = lookOf(place), source = text.slice(end);
   plot.setAttribute("aria-label", alt);
+  if (!plot.data) plot.textContent = "Drawing …";
   const plotly = await library(address);
   if (chart.text !== text || !place.isConnected) return;  // overtaken
-  if (lit) changed = light(data, lit) || plot.layout?.selections?.length || changed;
-  if (!changed) return;
-  const shown = {...themed(layout, place), height: chart.height};
-  if (chosen) shown.hovermode ??= "closest";
-  if (chosen === "areas") {  // the figure says what is chosen, whatever was drawn on it before
-    Object.assign(shown, {clickmode: "event+select", selections: [], selectionrevision: ++chart.draws});
+  const before = plot.data && look === chart.look ? chart : {};
+  const figure = source === before.source ? before.figure : JSON.parse(source);
+  const base = source === before.source ? before.base : withoutShapes(figure);
+  const relit = lit && light(figure.data, lit);
+  Object.assign(chart, {look, source, figure, base, height: figure.layout.height ?? 450});
+  plot.style.minHeight = `${chart.height}px`;  // nothing below jumps when it is drawn
+  if (base === before.base && !relit && !plot.layout.selections?.length) {
+    if (source !== before.source) await plotly.relayout(plot, {shapes: figure.layout.shapes ?? []});
+    return;
   }
-  await plotly.react(plot, data, shown, {...CONFIG, ...config});
-  chart.drawnLook = chart.look;
+  const layout = {...themed(figure.layout, place), height: chart.height};
+  if (chosen) layout.hovermode ??= "closest";
+  if (chosen === "areas") {  // the figure says what is chosen, whatever was drawn on it before
+    Object.assign(layout, {clickmode: "event+select", selections: [], selectionrevision: ++chart.draws});
+  }
+  if (!plot.data) plot.textContent = "";
+  chart.drawing = true;
+  await plotly.react(plot, figure.data, layout, {...CONFIG, ...config}).finally(() => { chart.drawing = false; });
   if (chosen && chart.heard !== plot._ev) listen(chart, chosen);  // Plotly forgets its listeners when it starts anew
+}
+
+// What the page's theme looks like: another one draws the figure anew.
+function lookOf(place) {
+  const style = getComputedStyle(place);
+  return ["text-color", "background-color", "font"].map(name => style.getPropertyValue(`--st-${name}`)).join();
 }
 
 export default function({parentElement, data, setTriggerValue}) {
   const chart = charts.get(parentElement) ?? start(parentElement);
   chart.choose = tasks => setTriggerValue("chosen", tasks);
   const text = new TextDecoder().decode(data);
-  const style = getComputedStyle(parentElement);
-  const look = ["text-color", "background-color", "font"].map(name => style.getPropertyValue(`--st-${name}`)).join();
-  if (text !== chart.text || look !== chart.look) {
-    Object.assign(chart, {text, look});
-    draw(chart, parentElement, text).catch(error => {
-      chart.text = "";
-      chart.plot.textContent = `The figure could not be drawn (${error.message}). Reload the page.`;
-    });
-  }
+  if (text === chart.text && lookOf(parentElement) === chart.look) return chart.stop;
+  chart.text = text;
+  draw(chart, parentElement, text).catch(error => {
+    chart.text = "";
+    globalThis.Plotly?.purge(chart.plot);
+    chart.plot.textContent = `The figure could not be drawn (${error.message}). Reload the page.`;
+  });
   return chart.stop;
 }

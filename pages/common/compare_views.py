@@ -21,7 +21,7 @@ from pages.common.pictures import show_strips
 from pages.common.space import distances, map_link, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
-from t2v_core.figures.compare import errors_side_by_side, filter_scatter, layer_contributions, pair_distances
+from t2v_core.figures.compare import DRAWN, errors_side_by_side, filter_scatter, layer_contributions, pair_distances
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.compare import own_neighbours, shared_neighbours
 
@@ -146,7 +146,11 @@ def show_layers(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     st.caption(
         "On the dashed line both tasks use a filter alike; values of 0 stand at the edge. Every filter counts by its "
         "relative difference, so one that hardly matters to either task can still add distance: look at its value and "
-        f"its error, too. Table: the {min(FILTERS_SHOWN, len(ranked)):,} filters that add most."
+        f"its error, too. Table: the {min(FILTERS_SHOWN, len(ranked)):,} filters that add most. "
+        + (
+            f"Points: the {DRAWN} that add most; grey: where all others lie, darker where many do."
+            * (len(ranked) > DRAWN)
+        )
     )
     with st.container(horizontal=True):
         download("Download the layers as CSV", found.layers, "layers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -31,14 +32,21 @@ def tree_metric(metric: str) -> str:
     return "symmetric" if metric == "asymmetric" else metric
 
 
+def _key(ids: Sequence[str]) -> str:
+    """Tells some tasks from others; Streamlit takes 8 ms to do so for 1,460 ids one by one."""
+    return sha256("\0".join(ids).encode()).hexdigest()
+
+
 def tree(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> Clustering:
     """The clustering of some tasks by a metric."""
-    return _tree(bank, tree_metric(metric), linkage, tuple(ids), bank.location, bank.version())
+    return _tree(bank, tree_metric(metric), linkage, ids, _key(ids), bank.location, bank.version())
 
 
 @st.cache_resource(show_spinner="Clustering …", max_entries=8)
-def _tree(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> Clustering:
-    return kept_clustering(_bank, distances(_bank, metric).loc[list(ids), list(ids)], linkage)
+def _tree(
+    _bank: Bank, metric: str, linkage: str, _ids: Sequence[str], key: str, location: str, version: int
+) -> Clustering:
+    return kept_clustering(_bank, distances(_bank, metric).loc[_ids, _ids], linkage)
 
 
 def among(bank: Bank, metric: str, ids: Sequence[str]) -> pd.DataFrame:
@@ -51,13 +59,15 @@ def picture(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> Matrix
     """The matrix in the order of its tree's leaves as a picture, where it is too large to be drawn by cells."""
     if len(ids) <= MOST_CELLS:
         return None
-    return _picture(bank, metric, linkage, tuple(ids), bank.location, bank.version())
+    return _picture(bank, metric, linkage, ids, _key(ids), bank.location, bank.version())
 
 
 @st.cache_resource(show_spinner="Drawing the matrix …", max_entries=8)
-def _picture(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> MatrixPicture:
-    order = tree(_bank, metric, linkage, ids).leaves
-    return matrix_picture(among(_bank, metric, list(ids)).to_numpy()[np.ix_(order, order)])
+def _picture(
+    _bank: Bank, metric: str, linkage: str, _ids: Sequence[str], key: str, location: str, version: int
+) -> MatrixPicture:
+    order = tree(_bank, metric, linkage, _ids).leaves
+    return matrix_picture(among(_bank, metric, _ids).to_numpy()[np.ix_(order, order)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +87,18 @@ class Fidelity:
 
 def tree_fidelity(bank: Bank, metric: str, linkage: str, ids: Sequence[str]) -> Fidelity:
     """How faithful the tree of some tasks is to its distances, and to the bank's taxonomy."""
-    return _fidelity(bank, tree_metric(metric), linkage, tuple(ids), bank.location, bank.version())
+    return _fidelity(bank, tree_metric(metric), linkage, ids, _key(ids), bank.location, bank.version())
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _fidelity(_bank: Bank, metric: str, linkage: str, ids: tuple, location: str, version: int) -> Fidelity:
-    found, tasks, places = tree(_bank, metric, linkage, ids), records(_bank), paths_of(_bank, None)
+def _fidelity(
+    _bank: Bank, metric: str, linkage: str, _ids: Sequence[str], key: str, location: str, version: int
+) -> Fidelity:
+    found, tasks, places = tree(_bank, metric, linkage, _ids), records(_bank), paths_of(_bank, None)
     kinds = kinds_with_a_place(sorted({tasks[i].kind for i in places}))  # as the page "Taxonomy" has it at first
     places = {i: path for i, path in places.items() if tasks[i].kind in kinds}
     return Fidelity(
-        cophenetic_correlation(found, among(_bank, metric, list(ids)).to_numpy()),
-        cophenetic_correlation(found, taxonomic_distance([places.get(i, ()) for i in ids])),
-        np.array([i in places for i in ids]),
+        cophenetic_correlation(found, among(_bank, metric, _ids).to_numpy()),
+        cophenetic_correlation(found, taxonomic_distance([places.get(i, ()) for i in _ids])),
+        np.array([i in places for i in _ids]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from t2v_core.figures.theme import ACCENT, ORDERED, OTHER_COLOUR, PALETTE, TEMPLATE, as_text
@@ -13,6 +14,9 @@ ROW = 22
 
 LABEL = 32
 """Letters of a name in a title."""
+
+DRAWN, CELLS = 700, 48
+"""Filters drawn one by one, and cells to a side in which the others are counted."""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon")
 """Tasks are told apart without colour, too."""
@@ -67,6 +71,8 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
 def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> go.Figure:
     """The Fisher value of every filter for one task against the other's; early layers are blue, late ones orange.
 
+    Of more than ``DRAWN`` filters, points are those with the largest part of the distance; the others are shading.
+
     Args:
         filters: ``layer, filter, a, b, contribution, difference, error``, in network order.
         a, b: names of the tasks.
@@ -78,8 +84,15 @@ def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> 
     low, high = (alive.min() / 2, alive.max()) if len(alive) else (0.5, 1.0)
     shown = np.maximum(values, low)
     layers = pd.factorize(filters["layer"])[0]
-    figure = go.Figure(
-        go.Scattergl(
+    last = layers.max(initial=0)
+    figure = go.Figure()
+    if len(filters) > DRAWN:
+        order = np.argsort(-filters["contribution"].to_numpy(), kind="stable")
+        figure.add_trace(_density(shown[order[DRAWN:]], low, high))
+        drawn = np.sort(order[:DRAWN])
+        filters, shown, layers = filters.iloc[drawn], shown[drawn], layers[drawn]
+    figure.add_trace(
+        go.Scatter(
             x=shown[:, 0].astype(np.float32),
             y=shown[:, 1].astype(np.float32),
             mode="markers",
@@ -88,10 +101,12 @@ def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> 
                 "opacity": 0.7,
                 "color": layers.astype(np.int16),
                 "colorscale": ORDERED,
+                "cmin": 0,
+                "cmax": last,
                 "colorbar": {
                     "title": {"text": "layer"},
                     "thickness": 12,
-                    "tickvals": [0, layers.max(initial=0)],
+                    "tickvals": [0, last],
                     "ticktext": ["first", "last"],
                 },
             },
@@ -110,10 +125,27 @@ def filter_scatter(filters: pd.DataFrame, a: str, b: str, height: int = 560) -> 
             hoverinfo="skip",
         )
     )
-    figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
-    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title=f"Fisher information for {as_text(a)}")
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power", title=f"for {as_text(b)}")
+    # Margins are given, not found by the browser, which would have to draw the whole figure twice.
+    figure.update_layout(template=TEMPLATE, height=height, showlegend=False, margin={"l": 80, "b": 64})
+    powers = {"type": "log", "dtick": 1, "exponentformat": "power", "automargin": False}
+    figure.update_xaxes(**powers, title=f"Fisher information for {as_text(a)}")
+    figure.update_yaxes(**powers, title=f"for {as_text(b)}")
     return figure
+
+
+def _density(values: NDArray, low: float, high: float) -> go.Heatmap:
+    """How many of ``[n, 2]`` values lie where, between two bounds of a logarithmic axis."""
+    edges = np.geomspace(low, high, CELLS + 1)
+    counts = np.histogram2d(values[:, 1], values[:, 0], bins=edges)[0]
+    return go.Heatmap(
+        x=edges,
+        y=edges,
+        z=np.where(counts > 0, np.log1p(counts), np.nan),
+        customdata=counts,
+        colorscale=[[0, "rgba(128,128,128,0.08)"], [1, "rgba(128,128,128,0.6)"]],
+        showscale=False,
+        hovertemplate="%{customdata} other filters<extra></extra>",
+    )
 
 
 def pair_distances(pairs: pd.DataFrame) -> go.Figure:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -87,8 +89,6 @@ def similarity_matrix(
     else:
         cells = _ordered(distance, order)
         figure.add_trace(_heat_map(cells, np.arange(count), colour_range(cells), asymmetric))
-    if clusters is not None:
-        figure.add_trace(_frames(clusters[order]))
     _add_groups(figure, [groups[i] for i in order], ids, labels)
     marked = [i for i, task in enumerate(ids) if task in frozenset(selected)]
     if marked:
@@ -97,6 +97,8 @@ def similarity_matrix(
         figure.add_trace(_dendrogram(*brackets))
         if cut is not None:
             figure.add_hline(y=cut, line={"dash": "dash", "color": LINE, "width": 1}, yref="y3")
+    if clusters is not None:
+        _add_frames(figure, clusters[order])
     low, high = (inside[0] - 0.5, inside[-1] + 0.5) if len(inside) else (-0.5, count - 0.5)
     # Ticks are positions that show as names: they thin out by themselves and fill in as one zooms.
     shared = {
@@ -118,7 +120,7 @@ def similarity_matrix(
         height=height,
         margin={"l": edge, "b": edge},
         meta={"ids": ids},
-        uirevision="similarity matrix",
+        uirevision=crc32("\n".join(ids).encode()),  # the zoom stays as long as tasks stand where they stood
         xaxis={
             **shared,
             "domain": [0.025, 1],
@@ -265,19 +267,12 @@ def _dendrogram(along: NDArray, heights: NDArray) -> go.Scatter:
     )
 
 
-def _frames(clusters: NDArray) -> go.Scatter:
-    """A frame around each run of tasks of one cluster."""
-    starts = np.flatnonzero(np.append(True, clusters[1:] != clusters[:-1])) - 0.5
-    ends = np.append(starts[1:], len(clusters) - 0.5)
-    gap = np.full(len(starts), np.nan)
-    return go.Scatter(
-        x=np.column_stack([starts, ends, ends, starts, starts, gap]).ravel(),
-        y=np.column_stack([starts, starts, ends, ends, starts, gap]).ravel(),
-        mode="lines",
-        line={"color": "white", "width": 1.5},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+def _add_frames(figure: go.Figure, clusters: NDArray) -> None:
+    """A frame around each run of tasks of one cluster; shapes, so that another cut leaves all data as they are."""
+    starts = (np.flatnonzero(np.append(True, clusters[1:] != clusters[:-1])) - 0.5).tolist()
+    frame = {"type": "rect", "xref": "x", "yref": "y", "line": {"color": "white", "width": 1.5}}
+    frames = [frame | {"x0": a, "y0": a, "x1": b, "y1": b} for a, b in pairwise([*starts, len(clusters) - 0.5])]
+    figure.layout.shapes = [*figure.layout.shapes, *frames]
 
 
 def _short(name: str) -> str:

@@ -43,6 +43,7 @@ VERY_MANY = 1000
 
 def task_map(
     tasks: pd.DataFrame,
+    selected: Collection[str] = (),
     *,
     colour_title: str = "",
     title: str | None = None,
@@ -56,6 +57,7 @@ def task_map(
         tasks: columns ``id, name, path, classes, images, accuracy, group, x, y, upload``; ``path`` is the
             taxonomy in words, ``upload`` marks tasks to draw on top with their name. Numbers in ``group`` are drawn
             on a scale, with grey for missing ones.
+        selected: ids to bring out; all others fade.
         colour_title: what the scale shows.
         title: above the map.
         links: a task's id and those of tasks to join with it by lines.
@@ -96,6 +98,10 @@ def task_map(
     )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
+    if chosen := frozenset(selected):
+        for trace in figure.data:
+            if trace.customdata is not None:
+                trace.selectedpoints = [i for i, (task, *_) in enumerate(trace.customdata) if task in chosen]
     return figure
 
 

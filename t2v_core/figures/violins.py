@@ -96,7 +96,6 @@ def violins(
                 name=rule,
                 mode="markers",
                 marker={"symbol": symbol, "size": scale * size, "color": colour, "line": {"width": width}},
-                unselected={"marker": {"opacity": 1}},
                 customdata=list(zip(ids, names, chosen, strict=True)),
                 hovertemplate=f"<b>%{{customdata[1]}}</b><br>{rule}: %{{customdata[2]}}<br>error %{{y:.1f}} %"
                 "<extra></extra>",
@@ -106,7 +105,6 @@ def violins(
         template=TEMPLATE,
         height=height,
         dragmode="zoom",
-        clickmode="event+select",
         uirevision=f"violins {count} {list(ids[:1])}",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
     )

@@ -75,8 +75,9 @@ def test_frames_stand_around_clusters_and_the_tree_above():
     labels = tree.cut(clusters=3)
     _, figure = drawn(brackets=tree.lines(), clusters=labels, cut=0.2)
     lines = {t.yaxis or "y": t for t in figure.data if t.type == "scatter" and t.mode == "lines"}
-    sizes = np.diff(np.reshape(lines["y"].x, (-1, 6))[:, :2]).ravel()
-    assert sorted(sizes) == sorted(np.bincount(labels)[1:])
+    frames = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+    assert sorted(f.x1 - f.x0 for f in frames) == sorted(np.bincount(labels)[1:])
+    assert all((f.y0, f.y1) == (f.x0, f.x1) for f in frames)
     assert np.nanmax(lines["y3"].y) == pytest.approx(tree.merges[-1, 2])
     assert len(lines["y3"].x) == 5 * len(tree.merges)
     assert figure.layout.shapes[0].y0 == 0.2

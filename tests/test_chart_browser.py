@@ -1,0 +1,80 @@
+"""Our own chart in a real browser: it keeps the zoom, follows theme and width, and says when it cannot draw."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser import chromium, dashboard, settled
+
+pytestmark = pytest.mark.browser
+
+LEFT = ".st-key-map_left_chart"
+PLOT = f"document.querySelector('{LEFT} .js-plotly-plot')"
+ZOOM = f"() => {PLOT}._fullLayout.xaxis.range.map(end => Math.round(1000 * end))"
+TITLE = f"() => getComputedStyle(document.querySelector('{LEFT} .gtitle')).fill"
+
+
+@pytest.fixture(scope="module")
+def site(built_bank, tmp_path_factory):
+    with dashboard(built_bank, tmp_path_factory.mktemp("chart") / "log") as address:
+        yield address
+
+
+def test_zoom_stays_while_the_choice_changes(site):
+    with chromium() as page:
+        page.goto(f"{site}/Task_map")
+        settled(page)
+        before = page.evaluate(ZOOM)
+        page.locator(f"{LEFT} [data-title='Zoom in']").click()
+        page.wait_for_function(f"before => String(({ZOOM})()) !== String(before)", arg=before)
+        near = page.evaluate(ZOOM)
+        page.get_by_role("combobox", name="Find a task").click()
+        page.get_by_role("option").first.click()
+        page.get_by_role("button", name="Clear").wait_for()
+        settled(page)
+        assert page.evaluate(f"() => {PLOT}.data.some(trace => trace.selectedpoints?.length)")
+        assert page.evaluate(ZOOM) == near
+
+
+def test_the_toolbar_saves_enlarges_and_sends_nothing(site):
+    with chromium() as page:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{site}/Task_map")
+        settled(page)
+        titles = page.locator(f"{LEFT} .modebar-btn").evaluate_all("buttons => buttons.map(b => b.dataset.title)")
+        assert not [title for title in titles if "hare" in title or "cloud" in title.lower()]
+        assert not [url for url in asked if "plotly" in url and not url.startswith(site)]
+        with page.expect_download() as waiting:
+            page.locator(f"{LEFT} [data-title*='Download']").click()
+        assert waiting.value.suggested_filename == "task-map-symmetric.svg"
+        page.locator(f"{LEFT} [data-title='Fullscreen']").click()
+        page.wait_for_function(f"() => {PLOT}._fullLayout.height === innerHeight")
+        page.evaluate("document.exitFullscreen()")
+        page.wait_for_function(f"() => {PLOT}._fullLayout.height === 600")
+
+
+def test_it_follows_the_theme_and_the_window(site):
+    with chromium() as page:
+        page.emulate_media(color_scheme="light")
+        page.goto(f"{site}/Task_map")
+        settled(page)
+        light = page.evaluate(TITLE)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"light => ({TITLE})() !== light", arg=light)
+        page.set_viewport_size({"width": 820, "height": 900})
+        page.wait_for_function(f"() => {PLOT}._fullLayout.width <= 820 && {PLOT}._fullLayout.width > 400")
+        place = page.locator(LEFT).bounding_box()
+        page.wait_for_function(f"width => Math.abs({PLOT}._fullLayout.width - width) < 2", arg=place["width"])
+
+
+def test_what_cannot_be_drawn_is_said_and_the_page_goes_on(site):
+    with chromium() as page:
+        page.route("**/plotly.min.js*", lambda route: route.abort())
+        page.goto(f"{site}/Task_map")
+        page.get_by_text("The figure could not be drawn").first.wait_for()
+        page.unroute("**/plotly.min.js*")
+        page.get_by_role("combobox", name="Find a task").click()
+        page.get_by_role("option").first.click()  # the next answer tries again
+        page.locator(f"{LEFT} .main-svg").first.wait_for()
+        assert page.get_by_text("The figure could not be drawn").count() == 0
