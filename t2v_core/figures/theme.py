@@ -52,7 +52,7 @@ TEMPLATE = go.layout.Template(
         "hoverlabel": {"align": "left", "font": {"size": 13}},
         "xaxis": AXIS,
         "yaxis": AXIS | {"ticklabelstandoff": 4},
-        "legend": {"itemsizing": "constant"},
+        "legend": {"itemsizing": "constant", "title": {"font": {"size": 14}}},
     }
 )
 
