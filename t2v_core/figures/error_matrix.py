@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import PALETTE, TEMPLATE
-from t2v_core.figures.violins import named_axis
+from t2v_core.figures.theme import PALETTE, TEMPLATE, space_for
+from t2v_core.figures.violins import FONT, LABEL, named_axis
 
 MOST_NUMBERS = 1200
 """With more cells the errors are not written into them: they show when pointed at."""
@@ -74,8 +74,10 @@ def error_matrix(
     if selected is not None:
         figure.add_hrect(y0=selected - 0.5, y1=selected + 0.5, line={"color": PALETTE[7], "width": 2})
     count, width = errors.shape
+    left, below = (24 + space_for((name[:LABEL] for name in group), FONT) for group in (tasks, experts))
     figure.update_layout(
         template=TEMPLATE,
+        margin={"l": left, "b": below},
         height=min(1100, max(360, 260 + (22 if written else 9) * count)),
         uirevision=f"matrix {count} {width} {list(tasks[:1])}",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},

@@ -12,11 +12,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from t2v_core.figures.matrix_picture import SCALE, MatrixPicture, colour_range, matrix_picture
-from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
+from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, space_for, top_groups
 
 LABEL = 25
-FONT, WIDTH = 11, 5.6
-"""Size of the names, and how wide a letter is at most on average, in pixels."""
+FONT = 11
+"""Size of the names."""
 
 LABELS_SHOWN = 55
 """Names on an axis at most: beyond, every second, fifth, ... task is named until one zooms in."""
@@ -113,8 +113,7 @@ def similarity_matrix(
         "maxallowed": count - 0.5,
     }
     hidden = {"visible": False, "fixedrange": True}
-    # Given, not found by the browser, which would have to draw the whole figure twice.
-    edge = 14 + WIDTH * max(map(len, labels), default=0) * named + 24 * asymmetric
+    edge = space_for(labels if named else (), FONT) + 24 * asymmetric
     figure.update_layout(
         template=TEMPLATE,
         height=height,

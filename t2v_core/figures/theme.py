@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
 
@@ -24,6 +24,9 @@ PALETTE = (
     "#A05A2C",
 )
 """Okabe and Ito's colours (yellow darkened to be seen on white), and three more."""
+
+LETTER = 0.51
+"""Width of a letter, at most on average, in sizes of its font."""
 
 OTHER = "other"
 OTHER_COLOUR = "#9AA0A6"
@@ -71,6 +74,11 @@ def group_colours(groups: Sequence[str]) -> dict[str, str]:
     names = sorted({g for g in groups if g != OTHER})
     colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
     return colours | ({OTHER: OTHER_COLOUR} if OTHER in groups else {})
+
+
+def space_for(labels: Iterable[str], size: float) -> float:
+    """Pixels for the longest of some labels beside an axis: a margin that the browser finds has it draw all twice."""
+    return 14 + LETTER * size * max(map(len, labels), default=0)
 
 
 def as_text(name: str) -> str:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from t2v_core.figures.choice import RULE_COLOURS
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, SHADE, SHADE_LINE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, SHADE, SHADE_LINE, TEMPLATE, space_for
 
 BEST = "best possible"
 """Name of the mark at the lowest error there is."""
@@ -51,7 +51,7 @@ OTHERS = (
 )
 """The same for rules without a mark of their own."""
 
-LABEL = 24
+LABEL, FONT = 24, 11
 """Letters of a name on the axis."""
 
 WIDEST = 40
@@ -104,12 +104,13 @@ def violins(
     figure.update_layout(
         template=TEMPLATE,
         height=height,
+        margin={"l": 64, "b": space_for((name[:LABEL] for name in names), FONT)},
         dragmode="zoom",
         uirevision=f"violins {count} {list(ids[:1])}",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
     )
     figure.update_xaxes(**named_axis(names), range=[-0.6, max(count, 1) - 0.4], showgrid=False)
-    figure.update_yaxes(title="test error, %", rangemode="tozero", fixedrange=True)
+    figure.update_yaxes(title="test error, %", rangemode="tozero", fixedrange=True, automargin=False)
     return figure
 
 
@@ -128,7 +129,8 @@ def named_axis(names: Sequence[str], most: int = WIDEST) -> dict[str, Any]:
         "labelalias": {str(i): name[:LABEL] for i, name in enumerate(names)},
         **({"dtick": 1} if count <= most else {"nticks": most}),
         "tickangle": -90,
-        "tickfont": {"size": 11 if count <= 30 else 10},
+        "tickfont": {"size": FONT if count <= 30 else FONT - 1},
+        "automargin": False,
         "minallowed": -0.6,
         "maxallowed": max(count, 1) - 0.4,
     }
