@@ -121,6 +121,7 @@ def explore(bank: Bank) -> None:
     controls = [row.container(width=width) for width in WIDTHS]
     with controls[3]:
         maps, perplexity, shown = wanted_maps(bank)
+    version = bank.version()  # before the tables are made: what is drawn of them must not pass for a later bank's
     tables = {side: map_table(bank, metric, perplexity) for side, metric in maps.items()}
     every = next(iter(tables.values()))
     colours = [c for c in COLOURS if COLOURS[c] != "cluster" or 3 <= len(every) <= MOST_CLUSTERED]
@@ -161,13 +162,14 @@ def explore(bank: Bank) -> None:
         table = table.loc[table.index.intersection(visible.index)]
         table = table.assign(group=visible["group"])
         chart = f"map_{side}_chart"
-        settings = (bank.location, bank.version(), shown, perplexity, focus if joined else None)
+        # The left map decides which tasks there are, and their clusters.
+        settings = (bank.location, version, maps["left"], shown, perplexity, focus if joined else None)
         with place:
             draw(
                 drawn(table, joined, colour, metric, *settings),
                 key=chart,
                 alt=f"Map of the tasks, {METRICS[metric]}",
-                file=f"task-map-{metric}",
+                file=f"task-map-{side}",
                 zoom=True,
                 toolbar=True,
                 chosen="areas",

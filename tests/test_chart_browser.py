@@ -20,6 +20,12 @@ def site(built_bank, tmp_path_factory):
         yield address
 
 
+def colour(page, by: str) -> None:
+    page.get_by_role("combobox", name="Colour by").click()
+    page.get_by_role("option", name=by).click()
+    settled(page)
+
+
 def test_zoom_stays_while_the_choice_changes(site):
     with chromium() as page:
         page.goto(f"{site}/Task_map")
@@ -34,6 +40,47 @@ def test_zoom_stays_while_the_choice_changes(site):
         settled(page)
         assert page.evaluate(f"() => {PLOT}.data.some(trace => trace.selectedpoints?.length)")
         assert page.evaluate(ZOOM) == near
+        colour(page, "norm of the embedding")  # a scale below in place of a legend leaves the map another height
+        (left, right), (low, high) = page.evaluate(ZOOM), before
+        assert right - left < 0.8 * (high - low)
+
+
+def test_a_group_that_is_hidden_hides_nothing_of_another_colouring(site):
+    with chromium() as page:
+        page.goto(f"{site}/Task_map")
+        settled(page)
+        page.locator(f"{LEFT} .legendtoggle").nth(1).dblclick()
+        page.wait_for_function(f"() => {PLOT}._fullData.some(trace => trace.visible === 'legendonly')")
+        colour(page, "norm of the embedding")
+        assert page.evaluate(f"() => {PLOT}._fullData.every(trace => trace.visible === true)")
+
+
+def test_what_was_drawn_around_nothing_goes_again(site):
+    with chromium() as page:
+        page.goto(f"{site}/Task_map")
+        settled(page)
+        page.locator(f"{LEFT} [data-title='Lasso Select']").click()
+        box = page.locator(f"{LEFT} .nsewdrag").first.bounding_box()
+        page.mouse.move(box["x"] + 2, box["y"] + 2)
+        page.mouse.down()
+        for x, y in ((8, 2), (8, 8), (2, 8), (2, 2)):
+            page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+        page.mouse.up()
+        page.wait_for_function(f"() => {PLOT}.data.every(trace => !trace.selectedpoints)")
+        page.wait_for_function(f"() => !{PLOT}.layout.selections?.length")
+
+
+def test_a_click_is_told_once_however_often_the_map_was_changed(site):
+    with chromium() as page:
+        page.goto(f"{site}/Task_map")
+        settled(page)
+        for metric in ("domain (images only)", "Task2Vec, symmetric"):
+            page.get_by_role("button", name="Options").click()
+            page.get_by_role("combobox", name="Map on the left").click()
+            page.get_by_role("option", name=metric).click()
+            page.keyboard.press("Escape")
+            settled(page)
+        assert page.evaluate(f"() => {PLOT}._ev.listeners('plotly_selected').length") == 1
 
 
 def test_the_toolbar_saves_enlarges_and_sends_nothing(site):
@@ -47,10 +94,10 @@ def test_the_toolbar_saves_enlarges_and_sends_nothing(site):
         assert not [url for url in asked if "plotly" in url and not url.startswith(site)]
         with page.expect_download() as waiting:
             page.locator(f"{LEFT} [data-title*='Download']").click()
-        assert waiting.value.suggested_filename == "task-map-symmetric.svg"
+        assert waiting.value.suggested_filename == "task-map-left.svg"
         page.locator(f"{LEFT} [data-title='Fullscreen']").click()
         page.wait_for_function(f"() => {PLOT}._fullLayout.height === innerHeight")
-        page.evaluate("document.exitFullscreen()")
+        page.locator(f"{LEFT} [data-title='Fullscreen']").click()  # within reach there, too
         page.wait_for_function(f"() => {PLOT}._fullLayout.height === 600")
 
 

@@ -34,7 +34,7 @@ const CONFIG = {displaylogo: false, showSendToCloud: false, modeBarButtonsToAdd:
 function themed(layout, place) {
   const style = getComputedStyle(place), of = name => style.getPropertyValue(`--st-${name}`).trim();
   return {
-    ...layout,
+    ...structuredClone(layout),  // Plotly writes into what it is given
     font: {color: of("text-color"), family: of("font"), ...layout.font},
     hoverlabel: {
       bgcolor: of("background-color"),
@@ -51,22 +51,21 @@ function themed(layout, place) {
   };
 }
 
+const heightOf = chart => document.fullscreenElement === chart.plot ? innerHeight : chart.height;
+
 function start(place) {
   const plot = document.createElement("div");
   plot.className = "chart";
   plot.setAttribute("role", "figure");
   place.append(plot);
-  const chart = {plot, text: "", draws: 0, choose: () => {}};
+  const chart = {plot, text: "", draws: 0, drawing: 0, choose: () => {}};
   let width = 0;
   const sizes = new ResizeObserver(([{contentRect}]) => {
     const changed = Math.abs(contentRect.width - width) >= 1;
     width = contentRect.width;
     if (changed && width && plot.data) globalThis.Plotly.Plots.resize(plot);
   });
-  const fill = () => {
-    const height = document.fullscreenElement === plot ? innerHeight : chart.height;
-    if (plot.data) globalThis.Plotly.relayout(plot, {height});
-  };
+  const fill = () => plot.data && globalThis.Plotly.relayout(plot, {height: heightOf(chart)});
   sizes.observe(place);
   plot.addEventListener("fullscreenchange", fill);
   chart.stop = () => {
@@ -85,14 +84,23 @@ function listen(chart, chosen) {
     (event?.points ?? []).map(point => point.customdata?.[0]).filter(task => task !== undefined && task !== null)
   )];
   const {plot} = chart;
+  const choose = found => {
+    chart.choose(found);
+    // No answer comes where nothing changes; what was drawn around the same tasks, or none, has to go all the same.
+    if (String([...found].sort()) === String([...chart.lit].sort())) chart.redraw();
+  };
+  const on = (name, listener) => {
+    plot.removeAllListeners(name);  // Plotly may have taken them along when it started anew
+    plot.on(name, listener);
+  };
   chart.heard = plot._ev;
   if (chosen === "points") {
-    plot.on("plotly_click", event => tasks(event).length && chart.choose(tasks(event).slice(0, 1)));
+    on("plotly_click", event => tasks(event).length && choose(tasks(event).slice(0, 1)));
   } else {
     // Drawing takes outlines away, which Plotly tells as a choice of nothing.
-    plot.on("plotly_selected", event => event && !chart.drawing && chart.choose(tasks(event)));
-    plot.on("plotly_deselect", () => chart.choose([]));
-    plot.on("plotly_doubleclick", () => chart.choose([]));
+    on("plotly_selected", event => event && (event.points.length || !chart.drawing) && choose(tasks(event)));
+    on("plotly_deselect", () => choose([]));
+    on("plotly_doubleclick", () => choose([]));
   }
 }
 
@@ -108,7 +116,7 @@ function light(data, tasks) {
   return changed;
 }
 
-// All of a figure but its shapes. Plotly draws other shapes in no time, where everything else costs a tenth of a second.
+// All of a figure but its shapes: those Plotly draws in no time, where everything else costs a tenth of a second.
 const withoutShapes = figure => JSON.stringify({...figure, layout: {...figure.layout, shapes: null}});
 
 async function draw(chart, place, text) {
@@ -118,25 +126,27 @@ async function draw(chart, place, text) {
   if (!plot.data) plot.textContent = "Drawing …";
   const plotly = await library(address);
   if (chart.text !== text || !place.isConnected) return;  // overtaken
-  const before = plot.data && look === chart.look ? chart : {};
+  const before = plot.data && look === chart.look ? {...chart} : {};
   const figure = source === before.source ? before.figure : JSON.parse(source);
+  // What is hidden by the legend is hidden by its meaning; else Plotly would hide another trace in its place.
+  for (const trace of figure.data) if (typeof trace.meta === "string") trace.uid = trace.meta;
   const base = source === before.source ? before.base : withoutShapes(figure);
   const relit = lit && light(figure.data, lit);
-  Object.assign(chart, {look, source, figure, base, height: figure.layout.height ?? 450});
+  Object.assign(chart, {look, source, figure, base, lit: lit ?? [], height: figure.layout.height ?? 450});
   plot.style.minHeight = `${chart.height}px`;  // nothing below jumps when it is drawn
   if (base === before.base && !relit && !plot.layout.selections?.length) {
     if (source !== before.source) await plotly.relayout(plot, {shapes: figure.layout.shapes ?? []});
     return;
   }
-  const layout = {...themed(figure.layout, place), height: chart.height};
+  const layout = {...themed(figure.layout, place), height: heightOf(chart)};
   if (chosen) layout.hovermode ??= "closest";
   if (chosen === "areas") {  // the figure says what is chosen, whatever was drawn on it before
     Object.assign(layout, {clickmode: "event+select", selections: [], selectionrevision: ++chart.draws});
   }
   if (!plot.data) plot.textContent = "";
-  chart.drawing = true;
-  await plotly.react(plot, figure.data, layout, {...CONFIG, ...config}).finally(() => { chart.drawing = false; });
-  if (chosen && chart.heard !== plot._ev) listen(chart, chosen);  // Plotly forgets its listeners when it starts anew
+  chart.drawing += 1;
+  await plotly.react(plot, figure.data, layout, {...CONFIG, ...config}).finally(() => { chart.drawing -= 1; });
+  if (chosen && chart.heard !== plot._ev) listen(chart, chosen);
 }
 
 // What the page's theme looks like: another one draws the figure anew.
@@ -151,10 +161,11 @@ export default function({parentElement, data, setTriggerValue}) {
   const text = new TextDecoder().decode(data);
   if (text === chart.text && lookOf(parentElement) === chart.look) return chart.stop;
   chart.text = text;
-  draw(chart, parentElement, text).catch(error => {
+  chart.redraw = () => draw(chart, parentElement, text).catch(error => {
     chart.text = "";
     globalThis.Plotly?.purge(chart.plot);
     chart.plot.textContent = `The figure could not be drawn (${error.message}). Reload the page.`;
   });
+  chart.redraw();
   return chart.stop;
 }

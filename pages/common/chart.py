@@ -83,8 +83,10 @@ def draw(
     source = figure if isinstance(figure, str) else as_json(figure)
 
     def take() -> None:
-        if on_choose is not None:
-            on_choose(st.session_state[key].chosen or [])
+        told = st.session_state[key].chosen  # by a browser: it may be anything
+        found = [entry for entry in told if isinstance(entry, str | int)] if isinstance(told, list) else []
+        if on_choose is not None and (found or chosen == "areas"):
+            on_choose(found)
 
     _mount(
         key=key,

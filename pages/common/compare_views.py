@@ -146,11 +146,8 @@ def show_layers(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     st.caption(
         "On the dashed line both tasks use a filter alike; values of 0 stand at the edge. Every filter counts by its "
         "relative difference, so one that hardly matters to either task can still add distance: look at its value and "
-        f"its error, too. Table: the {min(FILTERS_SHOWN, len(ranked)):,} filters that add most. "
-        + (
-            f"Points: the {DRAWN} that add most; grey: where all others lie, darker where many do."
-            * (len(ranked) > DRAWN)
-        )
+        f"its error, too. Table: the {min(FILTERS_SHOWN, len(ranked)):,} filters that add most."
+        + (f" Points: the {DRAWN} that add most; grey: the others." if len(ranked) > DRAWN else "")
     )
     with st.container(horizontal=True):
         download("Download the layers as CSV", found.layers, "layers")

@@ -18,7 +18,7 @@ STYLE = """
   .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
   .st-key-wrap [data-testid="stColumn"], .st-key-wrap_charts [data-testid="stColumn"] {min-width: min(24rem, 100%);}
   .stElementContainer:has(.chart) {margin-top: 28px; overflow: visible;}
-  .chart .modebar {top: -28px !important;}
+  .chart:not(:fullscreen) .modebar {top: -28px !important;}
   .st-key-wrap_small [data-testid="stColumn"] {min-width: min(17rem, 100%);}
 </style>
 """

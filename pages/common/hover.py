@@ -1,7 +1,7 @@
 """A card with a task's pictures beside the pointer, on charts whose points carry the task's id first.
 
 Plotly's own label can hold no picture. So a component without a frame listens to the charts of the page: it meets
-them when the pointer enters one, and again after a chart has been drawn anew or replaced, which drops its listeners.
+them when the pointer enters one, and again after a chart was replaced, which drops its listeners.
 """
 
 from __future__ import annotations

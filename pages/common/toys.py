@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,14 +109,15 @@ def _toy_view(title: str, view: ToyView, space: ToySpace, pictures: list[str], r
             file=words.split(",")[0].lower().replace(" ", "-"),
             zoom=key.startswith("map"),
             chosen="points",
-            on_choose=_pick,
+            on_choose=partial(_pick, len(pictures)),
             alt=f"{words}: {title}",
         )
 
 
-def _pick(tasks: list[int]) -> None:
-    """Choose the task of a clicked picture."""
-    st.session_state["toy_task"] = int(tasks[0])
+def _pick(count: int, tasks: list[int]) -> None:
+    """Choose the task of a clicked picture, of ``count``."""
+    if tasks[0] in range(1, count + 1):
+        st.session_state["toy_task"] = tasks[0]
 
 
 def _toy_table(space: ToySpace, view: ToyView) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def _placed(row: dict) -> str:
 
 def _in_rows(figure: go.Figure, names: list[str]) -> go.Figure:
     """Rows named from below; by number, as two experts may share rank and name."""
-    figure.update_layout(template=TEMPLATE, height=100 + ROW * len(names), showlegend=False)
+    figure.update_layout(template=TEMPLATE, height=78 + ROW * len(names), showlegend=False, margin={"t": 8})
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[-0.6, len(names) - 0.4])
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from zlib import crc32
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -34,11 +35,11 @@ LEGEND = {
 LEGEND_NAME = 28
 """Letters of a group's name that fit beside another in the legend of a narrow map."""
 
-MANY = 400
-"""With more tasks points are drawn smaller."""
+SIZES = {400: 11, 3000: 7}
+"""Size of the points by the most tasks that are drawn so; of more they are smaller still."""
 
-VERY_MANY = 1000
-"""With more tasks points are drawn by WebGL: as elements of the page they would take seconds at every answer."""
+MOST_ELEMENTS = 1000
+"""With more tasks points are drawn by WebGL: as elements of the page they take twice the time at every answer."""
 
 
 def task_map(
@@ -65,24 +66,26 @@ def task_map(
         height: pixels.
 
     Returns:
-        A figure whose ``customdata[0]`` is the task id. Selected points grow, all others fade.
+        A figure whose ``customdata[0]`` is the task id, and ``meta`` tells a trace from those of other colours.
     """
     figure = go.Figure()
     known, uploads = tasks[~tasks["upload"]], tasks[tasks["upload"]]
-    size = 11 if len(tasks) <= MANY else 7 if len(tasks) <= VERY_MANY else 5
-    many = len(tasks) > VERY_MANY
+    size = next((size for most, size in SIZES.items() if len(tasks) <= most), 5)
+    many = len(tasks) > MOST_ELEMENTS
     if links is not None:
         figure.add_trace(_lines(tasks.set_index("id"), *links))
     if pd.api.types.is_numeric_dtype(known["group"]) and len(known):
-        figure.add_trace(_points(known, colour_title, _scale(known["group"], colour_title, size), many))
+        figure.add_trace(
+            _points(known, colour_title, f"values {colour_title}", _scale(known["group"], colour_title, size), many)
+        )
     else:
         known = known.assign(group=top_groups(known["group"].astype(str).tolist()))
         for group, colour in group_colours(known["group"].tolist()).items():
-            part = known[known["group"] == group]
-            figure.add_trace(_points(part, group, {"color": colour, "size": size, "opacity": 0.85}, many))
+            part, look = known[known["group"] == group], {"color": colour, "size": size, "opacity": 0.85}
+            figure.add_trace(_points(part, group, f"{colour_title} {group}", look, many))
     if len(uploads):
         star = {"color": UPLOAD_COLOUR, "size": 18, "symbol": "star", "line": {"width": 1, "color": "white"}}
-        trace = _points(uploads, "your uploads", star, False)
+        trace = _points(uploads, "your uploads", "uploads", star, False)
         trace.update(mode="markers+text", text=uploads["name"].str.slice(0, 28), textposition="top center")
         figure.add_trace(trace)
     if cloud is not None:
@@ -94,7 +97,8 @@ def task_map(
         margin={"t": 40 if title else 10},
         title={"text": title} if title else None,
         legend=LEGEND,
-        uirevision="task map",
+        # The zoom and what is hidden stay as long as tasks stand where they stood.
+        uirevision=crc32(tasks[["x", "y"]].to_numpy(float).tobytes()),
     )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
@@ -105,11 +109,12 @@ def task_map(
     return figure
 
 
-def _points(part: pd.DataFrame, name: str, marker: dict, many: bool) -> go.Scatter | go.Scattergl:
+def _points(part: pd.DataFrame, name: str, meta: str, marker: dict, many: bool) -> go.Scatter | go.Scattergl:
     return (go.Scattergl if many else go.Scatter)(
         x=part["x"],
         y=part["y"],
         mode="markers",
+        meta=meta,
         name=name if len(name) <= LEGEND_NAME else f"{name[: LEGEND_NAME - 1]}…",
         marker=marker,
         selected={"marker": {"size": marker["size"] + 4}},
@@ -134,7 +139,7 @@ def _lines(places: pd.DataFrame, task: str, others: Collection[str]) -> go.Scatt
             x += [places.at[task, "x"], places.at[other, "x"], None]
             y += [places.at[task, "y"], places.at[other, "y"], None]
     line = {"width": 1, "color": "rgba(128,128,128,0.7)"}
-    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    return go.Scatter(x=x, y=y, meta="links", mode="lines", line=line, hoverinfo="skip", showlegend=False)
 
 
 def _cloud(places: NDArray) -> go.Scatter:
@@ -144,6 +149,7 @@ def _cloud(places: NDArray) -> go.Scatter:
         y=places[:, 1],
         mode="markers",
         marker=marker,
+        meta="cloud",
         name="where it might as well lie",
         hoverinfo="skip",
         unselected={"marker": {"opacity": 0.25}},

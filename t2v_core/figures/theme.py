@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from unicodedata import east_asian_width
 
 import plotly.graph_objects as go
 
@@ -25,7 +26,7 @@ PALETTE = (
 )
 """Okabe and Ito's colours (yellow darkened to be seen on white), and three more."""
 
-LETTER = 0.51
+LETTER, CAPITAL, IDEOGRAPH = 0.51, 0.68, 1.0
 """Width of a letter, at most on average, in sizes of its font."""
 
 OTHER = "other"
@@ -78,7 +79,13 @@ def group_colours(groups: Sequence[str]) -> dict[str, str]:
 
 def space_for(labels: Iterable[str], size: float) -> float:
     """Pixels for the longest of some labels beside an axis: a margin that the browser finds has it draw all twice."""
-    return 14 + LETTER * size * max(map(len, labels), default=0)
+    return 14 + size * max((sum(map(_width, label)) for label in labels), default=0)
+
+
+def _width(letter: str) -> float:
+    if east_asian_width(letter) in "WF":
+        return IDEOGRAPH
+    return CAPITAL if letter.isupper() else LETTER
 
 
 def as_text(name: str) -> str:

@@ -98,7 +98,6 @@ def toy_map(
                     "outlinewidth": 0,
                 },
             },
-            # Lists: a numeric array would come back from a selection without its order.
             customdata=tasks[["task", "clusters", "boundary", "accuracy", "norm"]].to_numpy().tolist(),
             hovertemplate=HOVER,
         )

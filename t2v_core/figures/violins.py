@@ -94,6 +94,7 @@ def violins(
                 x=places,
                 y=values,
                 name=rule,
+                meta=rule,
                 mode="markers",
                 marker={"symbol": symbol, "size": scale * size, "color": colour, "line": {"width": width}},
                 customdata=list(zip(ids, names, chosen, strict=True)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from t2v_core.figures.compare import errors_side_by_side, filter_scatter, layer_contributions, pair_distances
+from t2v_core.figures.compare import DRAWN, errors_side_by_side, filter_scatter, layer_contributions, pair_distances
 
 LAYERS = pd.DataFrame(
     {
@@ -45,6 +45,29 @@ def test_filters_that_are_zero_stand_at_the_edge():
     assert list(points.marker.color) == [0, 0, 1]
     np.testing.assert_allclose(line.x, [0.5, 4])
     filter_scatter(filters.assign(a=0.0, b=0.0), "cats", "cars")
+
+
+def test_of_many_filters_the_largest_parts_are_points_and_the_others_are_counted():
+    number = np.arange(DRAWN + 3)
+    counted = number < 3  # all three matter to the first task alone
+    filters = pd.DataFrame(
+        {
+            "layer": np.where(number < 5, "conv1", "conv2"),
+            "filter": number,
+            "a": np.where(counted, 1.0, 1e-3),
+            "b": np.where(counted, 1e-3, 1.0),
+            "contribution": np.where(counted, 0.1, 1 + number),
+            "difference": 0.5,
+            "error": 0.1,
+        }
+    )
+    density, points, _ = filter_scatter(filters, "cats", "cars").data
+    assert sorted(points.customdata[:, 0]) == list(range(3, DRAWN + 3))
+    assert list(points.marker.color[:3]) == [0, 0, 1]
+    (row,), (column,) = np.nonzero(density.customdata)
+    assert density.customdata[row, column] == 3
+    assert density.y[row] <= 1e-3 < density.y[row + 1]
+    assert density.x[column] < 1 <= density.x[column + 1] * (1 + 1e-9)
 
 
 def test_the_nearest_pair_comes_last_which_is_on_top():
