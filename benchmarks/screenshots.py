@@ -74,9 +74,9 @@ def main() -> None:
 
 
 def shrink(file: Path) -> None:
-    """128 colours are enough for a page, rare ones kept, at half of the size."""
+    """80 colours are enough for a page, rare ones kept, at half of the size."""
     with Image.open(file) as picture:
-        few = picture.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(80, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(file, optimize=True)
 
 
