@@ -35,6 +35,24 @@ def choose(page, label: str, option: str) -> None:
     settled(page)
 
 
+def test_rules_come_and_go_in_a_figure_that_stays_whole(app):
+    with chromium() as page:
+        problems = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{app}/Expert_selection?view=Task+by+task")
+        settled(page)
+        rules = page.get_by_role("combobox", name="Rules beside")
+        rules.press("Backspace")
+        page.wait_for_function("!document.querySelector('.st-key-violins .legend').textContent.includes('model2vec')")
+        rules.click()
+        page.get_by_role("option", name="symmetric", exact=True).click()
+        page.wait_for_function(
+            "[...document.querySelectorAll('.st-key-violins .legendtext')].some(t => t.textContent === 'symmetric')"
+        )
+        settled(page)
+        assert problems == []
+
+
 def test_from_the_rules_to_one_task_whose_address_opens_the_same_view(app, tmp_path):
     with chromium() as page:
         page.goto(app)
