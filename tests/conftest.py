@@ -193,7 +193,11 @@ def judged_bank(bank) -> Bank:
 def charts(app: AppTest) -> list[dict]:
     """What a page draws: of each chart ``alt``, ``lit``, … and its ``figure``."""
     sent = [c.proto.bytes.decode() for c in app.get("bidi_component") if c.proto.component_name == NAME]
-    return [json.loads(about) | {"figure": json.loads(figure)} for about, figure in (s.split("\n", 1) for s in sent)]
+    found = []
+    for about, shapes, figure in (map(json.loads, s.split("\n")) for s in sent):
+        figure["layout"]["shapes"] = shapes
+        found.append(about | {"figure": figure})
+    return found
 
 
 def text(app: AppTest) -> str:

@@ -119,26 +119,24 @@ function light(data, tasks) {
 // Plotly makes class names of what tells traces apart: letters and digits alone.
 const digest = text => `t${[...text].reduce((sum, c) => (Math.imul(sum, 31) + c.codePointAt(0)) >>> 0, 7).toString(16)}`;
 
-// All of a figure but its shapes: those Plotly draws in no time, where everything else costs a tenth of a second.
-const withoutShapes = figure => JSON.stringify({...figure, layout: {...figure.layout, shapes: null}});
-
 async function draw(chart, place, text) {
-  const end = text.indexOf("\n"), {alt, config, chosen, lit, library: address} = JSON.parse(text.slice(0, end));
-  const {plot} = chart, look = lookOf(place), source = text.slice(end);
+  const [about, shapes, source] = text.split("\n");
+  const {alt, config, chosen, lit, library: address} = JSON.parse(about);
+  const {plot} = chart, look = lookOf(place);
   plot.setAttribute("aria-label", alt);
   if (!plot.data) plot.textContent = "Drawing …";
   const plotly = await library(address);
   if (chart.text !== text || !place.isConnected) return;  // overtaken
   const before = plot.data && look === chart.look ? {...chart} : {};
-  const figure = source === before.source ? before.figure : JSON.parse(source);
+  const same = source === before.source, figure = same ? before.figure : JSON.parse(source);
+  figure.layout.shapes = JSON.parse(shapes);
   // What is hidden by the legend is hidden by its meaning; else Plotly would hide another trace in its place.
   for (const trace of figure.data) if (typeof trace.meta === "string") trace.uid = digest(trace.meta);
-  const base = source === before.source ? before.base : withoutShapes(figure);
   const relit = lit && light(figure.data, lit);
-  Object.assign(chart, {look, source, figure, base, lit: lit ?? [], height: figure.layout.height ?? 450});
+  Object.assign(chart, {look, source, shapes, figure, lit: lit ?? [], height: figure.layout.height ?? 450});
   plot.style.minHeight = `${chart.height}px`;  // nothing below jumps when it is drawn
-  if (base === before.base && !relit && !plot.layout.selections?.length) {
-    if (source !== before.source) await plotly.relayout(plot, {shapes: figure.layout.shapes ?? []});
+  if (same && !relit && !plot.layout.selections?.length) {
+    if (shapes !== before.shapes) await plotly.relayout(plot, {shapes: structuredClone(figure.layout.shapes)});
     return;
   }
   const layout = {...themed(figure.layout, place), height: heightOf(chart)};

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import plotly
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.io.json import to_json_plotly
 from streamlit.components.v1 import declare_component
 
 CSS = """
@@ -37,8 +38,14 @@ def _library() -> str:
 
 
 def as_json(figure: go.Figure) -> str:
-    """A figure as ``draw`` takes it, where it is to be kept."""
-    return figure.to_json(validate=False)
+    """A figure as ``draw`` takes it, where it is to be kept.
+
+    Its shapes stand in a line of their own: Plotly draws those in no time, where everything else costs a tenth of a
+    second.
+    """
+    rest = figure.to_dict()
+    shapes = rest["layout"].pop("shapes", ())
+    return f"{to_json_plotly(shapes)}\n{to_json_plotly(rest)}"
 
 
 def draw(
@@ -56,7 +63,7 @@ def draw(
     """Draw a figure, as wide as there is place.
 
     Args:
-        figure: or its JSON, kept from before. Its template leaves the colour of text to the page. A
+        figure: or what ``as_json`` made of it before. Its template leaves the colour of text to the page. A
             ``layout.uirevision`` that stays the same keeps the zoom when the figure changes.
         key: of the element, and its class ``st-key-…`` on the page.
         alt: what it shows, for people who do not see it.

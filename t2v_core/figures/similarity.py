@@ -108,6 +108,7 @@ def similarity_matrix(
         "showgrid": False,
         "showticklabels": named,
         "tickfont": {"size": FONT},
+        "ticklabeloverflow": "allow",  # to look for names that stick out takes longer than to draw them
         "automargin": False,
         "minallowed": -0.5,
         "maxallowed": count - 0.5,
