@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from sqlalchemy import update
 
 from pages.common.result import KIND_WORDS
@@ -47,6 +49,15 @@ def test_every_page_says_when_the_bank_cannot_be_opened(open_page, tmp_path, pag
     app = open_page(page, tmp_path / "file")
     assert not app.exception
     assert "cannot open a bank" in app.error[0].value.casefold()
+
+
+def test_what_a_page_has_loaded_is_out_of_later_collections(open_page, bank_path):
+    st.cache_resource.clear()  # an earlier test may have opened the page
+    gc.unfreeze()
+    open_page(MAP, bank_path)
+    kept = gc.get_freeze_count()
+    gc.unfreeze()
+    assert kept > 10_000
 
 
 def test_home_counts_what_is_there(open_page, bank_path):

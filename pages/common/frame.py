@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 import streamlit as st
@@ -47,6 +48,7 @@ def open_page(title: str, question: str) -> Bank:
         title: of the page.
         question: what the page answers, in one sentence.
     """
+    _settle(title)
     st.set_page_config(page_title=f"{title} · Task2Vec", page_icon=":material/explore:", layout="wide")
     st.html(STYLE)
     for page, (label, icon) in PAGES.items():
@@ -58,6 +60,15 @@ def open_page(title: str, question: str) -> Bank:
     except InputError as error:
         st.error(f"{_sentence(error)} Set T2V_BANK to another folder and start again.")
         st.stop()
+
+
+@st.cache_resource(show_spinner=False)
+def _settle(page: str) -> None:
+    """Keep what a page has loaded out of the collections to come.
+
+    Streamlit collects garbage after every run, and the answer waits: up to 0.14 s for libraries that never go.
+    """
+    gc.freeze()
 
 
 @st.cache_resource(show_spinner="Opening the bank …")

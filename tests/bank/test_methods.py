@@ -1,4 +1,4 @@
-"""What methods leave in a bank: read back as it was, missing where the bank has changed, small."""
+"""What methods leave in a bank: read as it was, missing where the bank changed, small."""
 
 from __future__ import annotations
 

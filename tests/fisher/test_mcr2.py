@@ -1,4 +1,4 @@
-"""The MCR^2 loss: hand cases, both determinants written out, its gradient, and what it must not depend on."""
+"""The MCR^2 loss: hand cases, both determinants, its gradient, and what it must not depend on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from t2v_core.fisher.mcr2 import mcr2_loss
 
 
 def slow_mcr2(features: np.ndarray, labels: np.ndarray, eps_square: float, wide: bool) -> float:
-    """WLF equations 8 to 10 as they stand, in the d x d form or, if ``wide``, the m x m form of the determinants."""
+    """WLF equations 8 to 10 as they stand, with d x d or, if ``wide``, m x m determinants."""
     Z = (features / np.linalg.norm(features, axis=1, keepdims=True)).T
     d, m = Z.shape
 
