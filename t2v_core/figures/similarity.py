@@ -79,7 +79,58 @@ def similarity_matrix(
     inside = np.arange(count)
     if enlarged is not None and clusters is not None:
         inside = np.flatnonzero(clusters[order] == enlarged)
-    figure = go.Figure()
+    low, high = (inside[0] - 0.5, inside[-1] + 0.5) if len(inside) else (-0.5, count - 0.5)
+    # Ticks are positions that show as names: they thin out by themselves and fill in as one zooms.
+    shared = {
+        "labelalias": _aliases(labels),
+        "nticks": LABELS_SHOWN,
+        "dtick": 1 if len(inside) <= LABELS_SHOWN else None,
+        "showgrid": False,
+        "showticklabels": named,
+        "tickfont": {"size": FONT},
+        "ticklabeloverflow": "allow",  # to look for names that stick out takes longer than to draw them
+        "automargin": False,
+        "minallowed": -0.5,
+        "maxallowed": count - 0.5,
+    }
+    hidden = {"visible": False, "fixedrange": True}
+    edge = space_for(labels if named else (), FONT) + 24 * asymmetric
+    # Given at once: an update of what is there takes longer.
+    figure = go.Figure(
+        layout={
+            "template": TEMPLATE,
+            "height": height,
+            "margin": {"l": edge, "b": edge},
+            "meta": {"ids": ids},
+            "uirevision": crc32("\n".join(ids).encode()),  # the zoom stays as long as tasks stand where they stood
+            "xaxis": {
+                **shared,
+                "domain": [0.025, 1],
+                "range": [low, high],
+                "tickangle": -90,
+                "anchor": "y",
+                "title": "source" if asymmetric else None,
+            },
+            "yaxis": {
+                **shared,
+                "domain": [0, 0.83],
+                "range": [high, low],
+                "anchor": "x2",
+                "title": "target" if asymmetric else None,
+            },
+            "xaxis2": {**hidden, "domain": [0, 0.018], "range": [0, 1]},
+            "yaxis2": {**hidden, "domain": [0.838, 0.858], "range": [0, 1]},
+            "yaxis3": {**hidden, "domain": [0.865, 1], "rangemode": "tozero"},
+            "legend": {
+                "orientation": "h",
+                "yanchor": "bottom",
+                "y": 1.01,
+                "x": 0,
+                "itemclick": False,
+                "itemdoubleclick": False,
+            },
+        }
+    )
     if count > MOST_CELLS:
         picture = picture or matrix_picture(_ordered(distance, order))
         _add_picture(figure, picture, count)
@@ -99,49 +150,6 @@ def similarity_matrix(
             figure.add_hline(y=cut, line={"dash": "dash", "color": LINE, "width": 1}, yref="y3")
     if clusters is not None:
         _add_frames(figure, clusters[order])
-    low, high = (inside[0] - 0.5, inside[-1] + 0.5) if len(inside) else (-0.5, count - 0.5)
-    # Ticks are positions that show as names: they thin out by themselves and fill in as one zooms.
-    shared = {
-        "labelalias": _aliases(labels),
-        "nticks": LABELS_SHOWN,
-        "dtick": 1 if len(inside) <= LABELS_SHOWN else None,
-        "showgrid": False,
-        "showticklabels": named,
-        "tickfont": {"size": FONT},
-        "ticklabeloverflow": "allow",  # to look for names that stick out takes longer than to draw them
-        "automargin": False,
-        "minallowed": -0.5,
-        "maxallowed": count - 0.5,
-    }
-    hidden = {"visible": False, "fixedrange": True}
-    edge = space_for(labels if named else (), FONT) + 24 * asymmetric
-    figure.update_layout(
-        template=TEMPLATE,
-        height=height,
-        margin={"l": edge, "b": edge},
-        meta={"ids": ids},
-        uirevision=crc32("\n".join(ids).encode()),  # the zoom stays as long as tasks stand where they stood
-        xaxis={
-            **shared,
-            "domain": [0.025, 1],
-            "range": [low, high],
-            "tickangle": -90,
-            "anchor": "y",
-            "title": "source" if asymmetric else None,
-        },
-        yaxis={
-            **shared,
-            "domain": [0, 0.83],
-            "range": [high, low],
-            "anchor": "x2",
-            "title": "target" if asymmetric else None,
-        },
-        xaxis2={**hidden, "domain": [0, 0.018], "range": [0, 1]},
-        yaxis2={**hidden, "domain": [0.838, 0.858], "range": [0, 1]},
-        yaxis3={**hidden, "domain": [0.865, 1], "rangemode": "tozero"},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0, "itemclick": False},
-        legend_itemdoubleclick=False,
-    )
     return figure
 
 
