@@ -65,8 +65,8 @@ def similarity_matrix(
         height: pixels.
 
     Returns:
-        A figure with tasks at 0, 1, ... on both axes (``x, y``). ``customdata`` of the colour bars is the task
-        id, its name and its group; ``layout.meta["ids"]`` holds all ids from left to right.
+        A figure with tasks at 0, 1, ... on both axes (``x, y``), whose ticks show as names. ``customdata`` of the
+        colour bars is the group; ``layout.meta["ids"]`` holds all ids from left to right.
 
     Raises:
         ValueError: there are more than ``MOST_TASKS``, or a distance is missing.
@@ -140,7 +140,7 @@ def similarity_matrix(
     else:
         cells = _ordered(distance, order)
         figure.add_trace(_heat_map(cells, np.arange(count), colour_range(cells), asymmetric))
-    _add_groups(figure, [groups[i] for i in order], ids, labels)
+    _add_groups(figure, [groups[i] for i in order])
     marked = [i for i, task in enumerate(ids) if task in frozenset(selected)]
     if marked:
         _add_marks(figure, marked, labels)
@@ -222,9 +222,9 @@ def _colours(low: float, high: float) -> dict:
     }
 
 
-def _add_groups(figure: go.Figure, groups: Sequence[str], ids: Sequence[str], labels: Sequence[str]) -> None:
+def _add_groups(figure: go.Figure, groups: Sequence[str]) -> None:
     """Colour bars of the groups above and left of the matrix; ten groups and "other"."""
-    if not ids:
+    if not groups:
         return
     shown = top_groups(groups)
     colours = group_colours(shown)
@@ -235,12 +235,14 @@ def _add_groups(figure: go.Figure, groups: Sequence[str], ids: Sequence[str], la
         "zmax": len(colours) - 0.5,
         "colorscale": [(end, c) for i, c in enumerate(colours.values()) for end in steps[i : i + 2]],
         "showscale": False,
-        "hovertemplate": "<b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
     }
-    places, codes = np.arange(len(ids)), np.array([number[group] for group in shown], dtype=np.int8)
-    about = np.column_stack([ids, labels, groups]).astype(object)
-    figure.add_trace(go.Heatmap(x=places, y=[0, 1], z=codes[None], customdata=about[None], yaxis="y2", **known))
-    figure.add_trace(go.Heatmap(x=[0, 1], y=places, z=codes[:, None], customdata=about[:, None], xaxis="x2", **known))
+    about = "<br>%{customdata}<extra></extra>"
+    places, codes = np.arange(len(groups)), np.array([number[group] for group in shown], dtype=np.int8)
+    named = np.array(groups, dtype=object)
+    above = {"x": places, "y": [0, 1], "z": codes[None], "customdata": named[None], "yaxis": "y2"}
+    left = {"x": [0, 1], "y": places, "z": codes[:, None], "customdata": named[:, None], "xaxis": "x2"}
+    figure.add_trace(go.Heatmap(above, hovertemplate="<b>%{x}</b>" + about, **known))
+    figure.add_trace(go.Heatmap(left, hovertemplate="<b>%{y}</b>" + about, **known))
     for group, colour in colours.items():  # marks without a place: the legend of both bars
         marker = {"symbol": "square", "size": 12, "color": colour}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=group, marker=marker))

@@ -46,13 +46,17 @@ def test_an_asymmetric_matrix_is_drawn_as_it_is():
 
 
 def strips(figure):
-    """The colour bars above and at the left: ids by place, and groups by place."""
+    """The colour bars above and at the left: ids by place, groups by place, their colours, and the legend's."""
     above = next(t for t in figure.data if t.type == "heatmap" and t.yaxis == "y2")
     left = next(t for t in figure.data if t.type == "heatmap" and t.xaxis == "x2")
     colours = [{t.name: t.marker.color for t in figure.data if t.type == "scatter" and t.mode == "markers"}] * 2
-    for bar, about, codes in ((above, above.customdata[0], above.z[0]), (left, left.customdata[:, 0], left.z[:, 0])):
+    for bar, places, groups, codes in (
+        (above, above.x, above.customdata[0], above.z[0]),
+        (left, left.y, left.customdata[:, 0], left.z[:, 0]),
+    ):
         steps = [colour for _, colour in bar.colorscale][::2]
-        yield [a[0] for a in about], [a[2] for a in about], [steps[c] for c in codes], colours.pop()
+        ids = [figure.layout.meta["ids"][place] for place in places]
+        yield ids, list(groups), [steps[c] for c in codes], colours.pop()
 
 
 def test_colour_bars_carry_the_ids_and_colours_at_their_places():
