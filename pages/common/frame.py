@@ -66,7 +66,8 @@ def open_page(title: str, question: str) -> Bank:
 def _settle(page: str) -> None:
     """Keep what a page has loaded out of the collections to come.
 
-    Streamlit collects garbage after every run, and the answer waits: up to 0.14 s for libraries that never go.
+    Streamlit collects garbage after every run, and the answer waits: up to 0.14 s for libraries that never go. What
+    else lives at that moment is kept with them, so it is done once a page and not at every visit.
     """
     gc.freeze()
 

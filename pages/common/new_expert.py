@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.common.experts import start
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import SUFFIX
 from t2v_core.jobs.store import JobStore
 from t2v_core.task.worlds import slug
 
@@ -26,7 +27,6 @@ ARCHITECTURES = (
 """Offered; any other of torchvision or timm can be typed."""
 
 FILE, NAME = "A file of weights", "A published network"
-SUFFIX = ".safetensors"
 
 
 def add_expert(bank: Bank, store: JobStore) -> None:
@@ -81,8 +81,8 @@ def _ask_for_file() -> tuple[Any, dict[str, Any]]:
         ARCHITECTURES,
         accept_new_options=True,
         key="expert_architecture",
-        help="The network's name in torchvision, or timm/ and its name there; small-resnet is the one that ships with "
-        "this program. Type any other.",
+        help="The network's name in torchvision, or timm/ and its name there; small-resnet ships with this program. "
+        "Type any other.",
     )
     size = right.number_input(
         "Side of its images in pixels",
@@ -91,7 +91,7 @@ def _ask_for_file() -> tuple[Any, dict[str, Any]]:
         None,
         key="expert_size",
         placeholder="the network's usual",
-        help="Only where it was trained on images of another size than its network usually is.",
+        help="Only where it was trained on images of another size than usual.",
     )
     return upload, {"architecture": architecture or "", "input_size": size}
 

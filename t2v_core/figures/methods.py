@@ -1,4 +1,4 @@
-"""Pictures of methods side by side: what they lose and cost, initialisations, networks, values of embeddings."""
+"""Methods side by side: what they lose and cost, initialisations, networks, values of embeddings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from t2v_core.figures.theme import ACCENT, GRID, OTHER_COLOUR, PALETTE, TEMPLATE
-
-LINE = "#5F6368"
+from t2v_core.figures.theme import ACCENT, GRID, LINE, OTHER_COLOUR, PALETTE, TEMPLATE
 
 NEEDS_COLOURS = {
     "nothing": OTHER_COLOUR,
@@ -30,10 +28,10 @@ def losses(table: pd.DataFrame, kind: str) -> go.Figure:
 
     Args:
         table: of ``comparison.method_table``.
-        kind: of target; rules that say nothing of it are left out.
+        kind: of target; rules silent on it are left out.
 
     Returns:
-        A figure with one trace for all rules that need the same of a target.
+        A figure with one trace for all that need the same of a target.
     """
     table = table[table[kind].notna()].sort_values(kind, ascending=False, kind="stable")
     names = pd.Series([f"{rule}{_cost(s)}" for rule, s in table["target"].items()], index=table.index, dtype=object)

@@ -95,7 +95,7 @@ def similarity_matrix(
     }
     hidden = {"visible": False, "fixedrange": True}
     edge = space_for(labels if named else (), FONT) + 24 * asymmetric
-    # Given at once: an update of what is there takes longer.
+    # Given to the figure when it is made: an update later takes longer.
     figure = go.Figure(
         layout={
             "template": TEMPLATE,

@@ -1,4 +1,4 @@
-"""What methods leave in a bank: read as it was, missing where the bank changed, small."""
+"""What methods leave in a bank: read as it was, missing where it changed, small."""
 
 from __future__ import annotations
 
