@@ -144,7 +144,13 @@ def level_boxes(_result: Held, _found: Placed, metric: str, key: tuple) -> go.Fi
 def choose_metric(metrics: list[str]) -> str:
     """One of the chosen metrics."""
     return st.segmented_control(
-        "Look closer at", metrics, default=metrics[0], required=True, format_func=METRICS.get, key="closer"
+        "Look closer at",
+        metrics,
+        default=metrics[0],
+        required=True,
+        format_func=METRICS.get,
+        key="closer",
+        bind="query-params",
     )
 
 

@@ -36,6 +36,21 @@ def test_every_page_opens_with_a_bank(open_page, bank_path, page):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_with_one_task(open_page, one_task_bank, page):
+    app = open_page(page, one_task_bank)
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_with_the_demo_bank(open_page, tmp_path, page):
+    app = open_page(page, tmp_path / "first start")
+    assert len(Bank(tmp_path / "first start").tasks()) > 150
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_page_says_what_to_do_with_an_empty_bank(open_page, tmp_path, monkeypatch, page):
     monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")
     app = open_page(page, tmp_path / "empty")

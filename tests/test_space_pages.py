@@ -180,3 +180,9 @@ def test_names_at_the_edges_can_be_hidden(open_page, bank_path):
         app = open_page(SIMILARITY, bank_path, **query)
         layout = charts(app)[0]["figure"]["layout"]
         assert layout["xaxis"].get("showticklabels", True) == visible
+
+
+def test_a_link_says_which_distance_is_looked_at_closer(open_page, bank_path):
+    app = open_page(TAXONOMY, bank_path, view="Where they disagree", closer="domain (images only)")
+    (closer,) = (group for group in app.button_group if group.key == "closer")
+    assert closer.value == "domain"
