@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import pandas as pd
 import streamlit as st
 
 from pages.common.chart import as_json, draw
-from pages.common.chosen import focused, show_focus, show_table
+from pages.common.chosen import focused, lines_wanted, show_focus, show_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.hover import hover_cards
-from pages.common.maps import COLOURS, MOST_CLUSTERED, Surroundings, clusters, map_table, surroundings
+from pages.common.maps import (
+    MOST_CLUSTERED,
+    Surroundings,
+    added,
+    clusters,
+    colours,
+    draw_anew,
+    map_table,
+    surroundings,
+)
 from pages.common.selected import select, selected
 from pages.common.space import METRICS, available_metrics, records
 from pages.common.trees import tree_metric
@@ -23,6 +34,11 @@ NONE = "none"
 NEIGHBOURS = 10
 HEIGHT = 600
 WIDTHS = (220, 230, 220, 150)  # of the controls, in pixels
+
+ANEW = (
+    "From all tasks but uploads, for everyone who uses this bank. It happens by itself when more than a quarter of the "
+    "tasks have come since the maps were drawn."
+)
 
 CAPTIONS = {
     "symmetric": "by **what is asked of a network** (Fisher information of the probe's filters)",
@@ -60,14 +76,15 @@ def wanted_maps(bank: Bank) -> tuple[dict[str, str], float, list[str]]:
         shown = st.multiselect(
             "Kinds of tasks", kinds, default=kinds, format_func=kind_words, key="map_kinds", bind="query-params"
         )
+        if added(bank):
+            st.button("Draw the maps anew", on_click=draw_anew, args=(bank,), help=ANEW, width="stretch")
     return {side: metric for side, metric in found.items() if metric != NONE}, float(perplexity), shown
 
 
-def coloured(bank: Bank, tasks: pd.DataFrame, colour: str) -> pd.DataFrame:
-    """The tasks with the ``group`` that decides their colour."""
-    column = COLOURS[colour]
+def coloured(bank: Bank, tasks: pd.DataFrame, column: str, metric: str) -> pd.DataFrame:
+    """The tasks with the ``group`` that decides their colour; clusters are those of a metric."""
     if column == "cluster":
-        return tasks.assign(group=clusters(bank, "symmetric", tasks.index.tolist()))
+        return tasks.assign(group=clusters(bank, metric, tasks.index.tolist()))
     return tasks.assign(group=tasks[column])
 
 
@@ -124,9 +141,11 @@ def explore(bank: Bank) -> None:
     version = bank.version()  # before the tables are made: what is drawn of them must not pass for a later bank's
     tables = {side: map_table(bank, metric, perplexity) for side, metric in maps.items()}
     every = next(iter(tables.values()))
-    colours = [c for c in COLOURS if COLOURS[c] != "cluster" or 3 <= len(every) <= MOST_CLUSTERED]
-    colour = controls[0].selectbox("Colour by", colours, key="map_colour", bind="query-params")
-    visible = coloured(bank, every[every["kind"].isin(shown)], colour)
+    offered = colours(every)
+    if not 3 <= len(every) <= MOST_CLUSTERED:
+        del offered["cluster"]
+    colour = controls[0].selectbox("Colour by", list(offered), key="map_colour", bind="query-params")
+    visible = coloured(bank, every[every["kind"].isin(shown)], offered[colour], maps["left"])
     names = visible["name"].to_dict()
     chosen = selected(names)
     st.session_state["map_find"] = chosen[0] if len(chosen) == 1 else None
@@ -154,17 +173,18 @@ def explore(bank: Bank) -> None:
         st.info("Every kind of task is hidden; choose some under “Options”.")
         return
     focus = focused(chosen)
-    lines = bool(focus) and st.session_state.get("map_lines", False)
+    lines = bool(focus) and lines_wanted()
     joined = surroundings(bank, focus, NEIGHBOURS, True) if focus and lines else None
-    places = st.container(key="wrap").columns(len(maps))
-    for place, (side, metric) in zip(places, maps.items(), strict=True):
+    columns = st.container(key="wrap").columns(len(maps))
+    for column, (side, metric) in zip(columns, maps.items(), strict=True):
         table = tables[side]
         table = table.loc[table.index.intersection(visible.index)]
         table = table.assign(group=visible["group"])
         chart = f"map_{side}_chart"
         # The left map decides which tasks there are, and their clusters.
-        settings = (bank.location, version, maps["left"], shown, perplexity, focus if joined else None)
-        with place:
+        places = crc32(table[["x", "y"]].to_numpy(float).tobytes())  # they change without the bank: maps drawn anew
+        settings = (bank.location, version, maps["left"], shown, perplexity, places, focus if joined else None)
+        with column:
             draw(
                 drawn(table, joined, colour, metric, *settings),
                 key=chart,
@@ -176,7 +196,7 @@ def explore(bank: Bank) -> None:
                 lit=chosen,
                 on_choose=select,
             )
-    say_what_is_seen(maps)
+    say_what_is_seen(maps, added(bank))
     around = surroundings(bank, focus, NEIGHBOURS, lines) if focus else None  # takes a while: the maps come first
     left, right = st.columns([1.7, 1])
     with left:
@@ -186,14 +206,20 @@ def explore(bank: Bank) -> None:
     hover_cards(bank, [f"map_{side}_chart" for side in maps], [*chosen, *(around.neighbours.index if around else ())])
 
 
-def say_what_is_seen(maps: dict[str, str]) -> None:
-    """How to read the maps, and how to choose on them."""
+def say_what_is_seen(maps: dict[str, str], late: int) -> None:
+    """How to read the maps, and how to choose on them; ``late`` tasks came after they were drawn."""
     parts = [f"{side.capitalize()}: {CAPTIONS[metric]}." for side, metric in maps.items() if metric in CAPTIONS]
     st.caption(
         f"{' '.join(parts)} Each point is a task; stars are uploads, placed among their nearest tasks without moving "
         "any other. t-SNE: clusters can be trusted, gaps between far clusters and their sizes mean nothing. Click a "
         "point, or draw around several with the lasso or box of the toolbar: the choice lights up on both maps and "
         "stays with you on the other pages. Double-click a group in the legend to see it alone, the map to clear."
+        + (
+            f" {late} task{' that came' if late == 1 else 's that came'} after the maps were drawn stand"
+            f"{'s' if late == 1 else ''} among the nearest, too; “Options” lets you draw the maps anew."
+            if late
+            else ""
+        )
     )
 
 

@@ -13,11 +13,13 @@ from pages.common.experts import measure_errors, remove_expert, show_experts, sh
 from pages.common.frame import EXPERT, jobs, open_page, show_error
 from pages.common.new_expert import add_expert
 from pages.common.pictures import TABLE_BYTES, pictures, within
+from pages.common.selected import selected
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import export_bank, import_bank
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import CANCELLED, FAILED, INTERRUPTED, Job, JobStore
+from t2v_core.selection.words import counted
 from t2v_core.space.tables import UPLOAD
 
 COUNTED = {"tasks": "Tasks", "experts": "Experts", "errors": "Measured errors"}
@@ -43,8 +45,11 @@ def tasks_tab(bank: Bank) -> None:
         st.info("No task yet. Embed a folder on “Get an expert” and keep it, or import a bank below.")
         return
     roles = sorted(table["role"].unique())
-    chosen = st.multiselect("Show", roles, placeholder="all", key="bank_roles")
-    shown = table[table["role"].isin(chosen)] if chosen else table
+    wanted = st.multiselect("Show", roles, placeholder="all", key="bank_roles", bind="query-params")
+    shown = table[table["role"].isin(wanted)] if wanted else table
+    chosen = selected(set(shown["id"]))
+    if chosen and st.toggle(f"Only the {counted(len(chosen), 'chosen task')}", key="only", bind="query-params"):
+        shown = shown[shown["id"].isin(chosen)]
     shown = shown.sort_values("kind", key=lambda kind: kind != UPLOAD, kind="stable")  # people's own first
     found = within(pictures(bank), TABLE_BYTES, shown["id"])
     columns = COLUMNS if found else {name: column for name, column in COLUMNS.items() if name != "pictures"}

@@ -16,20 +16,18 @@ from pages.common.selected import selected
 from pages.common.space import METRICS, available_metrics, distances, map_link, paths_of, records
 from pages.common.takeaway import download
 from pages.common.trees import among, picture, shown_tasks, tree, tree_fidelity, tree_metric
-from t2v_core.bank.bank import Bank
+from t2v_core.bank.bank import Bank, content_key
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand
-from t2v_core.space.tables import kind_words
+from t2v_core.space.tables import kind_words, level_words
 
-GROUPS = {
-    "branch of the taxonomy": "level 2",
-    "top of the taxonomy": "level 1",
-    "fine branch": "level 3",
-    "role in this bank": "role",
-    "data set": "origin",
-}
+OTHER_GROUPS = {"role in this bank": "role", "data set": "origin"}
 LEAST, MOST_CLUSTERS, CLUSTERS = 3, 40, 10
 EXAMPLES = 6
+NAMES, NAMED = "cluster_names", "named"
+"""Of clusters: in the session, and in the address."""
+
+LONGEST_NAME = 60
 
 HOW_TO_READ = (
     "White frames are the clusters; the tree above shows at which distance they join, its dashed line where it was "
@@ -59,7 +57,7 @@ def cut_height(clustering: Clustering, clusters: int) -> float | None:
 
 def cluster_table(ids: list[str], labels: NDArray, distance: NDArray, groups: list[str]) -> pd.DataFrame:
     """One row a cluster, by number: its tasks from the most central on, and what they have in common."""
-    rows, kept = [], st.session_state.setdefault("cluster_names", {})
+    rows, given = [], given_names()
     for number in np.unique(labels).tolist():
         members = np.flatnonzero(labels == number)
         inner = distance[np.ix_(members, members)]
@@ -71,7 +69,7 @@ def cluster_table(ids: list[str], labels: NDArray, distance: NDArray, groups: li
         rows.append(
             {
                 "cluster": number,
-                "name": kept.get(frozenset(tasks), most),
+                "name": given.get(content_of(tasks), most),
                 "tasks": count,
                 "within": inner.sum() / (count * (count - 1)) if count > 1 else np.nan,
                 "largest group": f"{group} ({share} of {count})",
@@ -81,11 +79,28 @@ def cluster_table(ids: list[str], labels: NDArray, distance: NDArray, groups: li
     return pd.DataFrame(rows).set_index("cluster")
 
 
+def content_of(tasks: list[str]) -> str:
+    """What tells a cluster from others, whatever its number in the present cut."""
+    return content_key("cluster", sorted(tasks))[:10]
+
+
+def given_names() -> dict[str, str]:
+    """The names that people gave to clusters, by what these hold: of this session, and in the address."""
+    found = st.session_state.setdefault(NAMES, {})
+    for entry in st.query_params.get_all(NAMED):
+        cluster, _, name = entry.partition(" ")
+        found.setdefault(cluster, name[:LONGEST_NAME])
+    return found
+
+
 def keep_names(table: pd.DataFrame) -> None:
-    """Keep the names a person gave, by what the clusters hold, so that they outlive another cut."""
+    """Keep the names a person gave, so that they outlive another cut; those of this cut stand in the address."""
+    given = st.session_state[NAMES]
+    contents = [content_of(members) for members in table["members"]]
     for row, change in st.session_state["cluster_editor"]["edited_rows"].items():
         if name := (change.get("name") or "").strip():
-            st.session_state["cluster_names"][frozenset(table["members"].iloc[int(row)])] = name
+            given[contents[int(row)]] = name
+    st.query_params[NAMED] = [f"{cluster} {given[cluster]}" for cluster in contents if cluster in given]
 
 
 def show_clusters(table: pd.DataFrame, names: dict[str, str]) -> None:
@@ -98,7 +113,7 @@ def show_clusters(table: pd.DataFrame, names: dict[str, str]) -> None:
         disabled=["cluster", "tasks", "within", "largest group", "examples"],
         column_config={
             "cluster": st.column_config.NumberColumn(width="small"),
-            "name": st.column_config.TextColumn("name (edit me)", max_chars=60),
+            "name": st.column_config.TextColumn("name (edit me)", max_chars=LONGEST_NAME),
             "tasks": st.column_config.NumberColumn(width="small"),
             "within": st.column_config.NumberColumn("mean distance", format="%.3f", help="Between its tasks."),
             "examples": st.column_config.TextColumn("most central tasks", width="large"),
@@ -130,7 +145,7 @@ def say_agreement(
             "mixtures, attributes and uploads have no one place in a tree of things)."
         )
     places = paths_of(bank, None)
-    used = np.array([i in places or not GROUPS[colour].startswith("level") for i in ids])
+    used = np.array([i in places or colour in OTHER_GROUPS for i in ids])
     if used.sum() >= LEAST and len(set(groups[used])) > 1:
         rand = adjusted_rand(labels[used], groups[used])
         lines.append(
@@ -147,7 +162,7 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
     if distances(bank, metric).index.isin(ids).sum() < len(ids):  # tasks were removed since the page was drawn
         st.rerun()
     tasks = task_table(bank).set_index("id").loc[ids]
-    names, groups = tasks["name"].to_dict(), tasks[GROUPS[colour]].tolist()
+    names, groups = tasks["name"].to_dict(), tasks[(level_words(tasks) | OTHER_GROUPS)[colour]].tolist()
     clustering = tree(bank, metric, linkage, ids)
     left, right = st.columns(2)
     with left:
@@ -235,7 +250,8 @@ linkage = controls.selectbox(
     bind="query-params",
     help="\n".join(f"- **{name}**: {text}" for name, text in LINKAGES.items()),
 )
-colour = controls.selectbox("Colour bar", list(GROUPS), key="colour", width=220, bind="query-params")
+bars = [*level_words(task_table(bank)), *OTHER_GROUPS]
+colour = controls.selectbox("Colour bar", bars, key="colour", width=220, bind="query-params")
 edges = controls.selectbox("Names at the edges", ["shown", "hidden"], key="names", width=220, bind="query-params")
 every_kind = sorted({task.kind for task in records(bank).values()})
 kinds = st.multiselect(

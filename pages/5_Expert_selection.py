@@ -231,7 +231,9 @@ rules = right.multiselect(
     "Rules beside *static*",
     study.rules,
     default=default,
-    key=f"rules {study.rules}",
+    # One choice for each set of rules; those of a person's own tables stand for files, which no link carries.
+    key=f"rules_{len(study.rules)}" if source == THIS else f"rules {study.rules}",
+    bind="query-params" if source == THIS else None,
     placeholder="static alone",
     disabled=not about_rules,
 )

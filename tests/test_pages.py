@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit as st
 from sqlalchemy import update
@@ -13,6 +15,7 @@ from sqlalchemy import update
 from pages.common.result import KIND_WORDS
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.jobs.store import DONE, FAILED, JobStore
 from t2v_core.selection.audit import ALL, audit
 from t2v_core.selection.meta_task import GENERIC, KINDS
@@ -117,6 +120,86 @@ def test_a_link_to_many_tasks_lists_them_in_order(open_page, bank_path):
     assert app.dataframe[0].value.index.tolist() == ["stripes", "digits"]
     assert "2 chosen" in text(app)
     assert app.selectbox(key="map_find").value is None
+
+
+def test_more_tasks_than_an_address_takes_are_chosen_by_a_link(open_page, bank_path, monkeypatch):
+    monkeypatch.setattr("pages.common.selected.LINKED", 2)
+    app = open_page(MAP, bank_path, map_colour="role in this bank")
+    app.selectbox(key="map_group").select("other worlds").run()
+    chosen = app.dataframe[0].value.index.tolist()
+    assert len(chosen) > 2
+    assert "task" not in app.query_params
+    name = app.query_params["tasks"]
+    again = open_page(MAP, bank_path, tasks=name)
+    assert again.dataframe[0].value.index.tolist() == chosen
+    matrix = open_page("pages/4_Similarity_matrix.py", bank_path, tasks=name, only="true")
+    assert f"Only the {len(chosen)} chosen tasks" in [toggle.label for toggle in matrix.toggle]
+    again.selectbox(key="map_find").select("stripes").run()
+    assert "tasks" not in again.query_params
+
+    other = open_page(MAP, bank_path, tasks="0123456789abcdef")
+    assert not other.exception
+    assert "not kept in this bank" in other.toast[0].value
+    assert "All 8 tasks" in text(other)
+
+
+def test_what_was_chosen_stands_in_the_address_of_the_next_page(open_page, bank_path):
+    app = open_page(MAP, bank_path, task="digits")
+    app = app.switch_page("pages/4_Similarity_matrix.py").run()
+    assert app.query_params["task"] in ("digits", ["digits"])
+
+
+def test_a_link_looks_at_one_of_several_with_its_surroundings(open_page, bank_path):
+    tasks = ["stripes", "digits"]
+    app = open_page(MAP, bank_path, task=tasks, focus="digits", map_lines="true")
+    assert app.subheader[1].value == "handwritten digits"
+    assert [len(chart["figure"]["data"]) for chart in charts(app)] == [
+        len(chart["figure"]["data"]) + more
+        for chart, more in zip(charts(open_page(MAP, bank_path, task=tasks, focus="digits")), (2, 1), strict=True)
+    ]
+    assert open_page(MAP, bank_path, task=tasks, focus="no such task").subheader[1].value != "handwritten digits"
+
+
+def numbers(sent):
+    """An array as Plotly sends it."""
+    if isinstance(sent, dict):
+        return np.frombuffer(base64.b64decode(sent["bdata"]), sent["dtype"]).tolist()
+    return sent
+
+
+def test_a_new_task_is_placed_and_the_maps_are_drawn_anew_on_request(open_page, bank_path):
+    def where(app):
+        points = [trace for trace in charts(app)[0]["figure"]["data"] if "customdata" in trace]
+        return {
+            row[0]: place
+            for trace in points
+            for row, *place in zip(trace["customdata"], numbers(trace["x"]), numbers(trace["y"]), strict=True)
+        }
+
+    before = where(open_page(MAP, bank_path))
+    bank = Bank(bank_path)
+    task = next(t for t in bank.tasks() if t.id == "stripes")
+    found = [bank.embeddings(method)["stripes"] for method in (TASK2VEC, DOMAIN)]
+    bank.save_task(replace(task, id="a new one", content_hash="new"), bank.image_sets()[task.image_set], found, None)
+    app = open_page(MAP, bank_path)
+    after = where(app)
+    assert after.keys() == {*before, "a new one"}
+    assert all(after[task] == place for task, place in before.items())
+    assert "1 task that came after the maps were drawn stands among the nearest" in text(app)
+    next(b for b in app.button if b.label == "Draw the maps anew").click().run()
+    assert not app.exception
+    assert any(where(app)[task] != place for task, place in before.items())
+    assert "came after the maps" not in text(app)
+
+
+def test_every_level_that_a_path_reaches_can_be_a_colour(open_page, bank_path):
+    bank = Bank(bank_path)
+    deepest = max(len(t.taxonomy) for t in bank.tasks())
+    options = open_page(MAP, bank_path).selectbox(key="map_colour").options
+    assert [o for o in options if "level" in o] == [f"level {i} of the taxonomy" for i in range(4, deepest + 1)]
+    app = open_page(MAP, bank_path, map_colour=options[0])
+    assert options[0] == "branch of the taxonomy"
+    assert not app.exception
 
 
 def test_choosing_a_task_changes_the_address(open_page, bank_path):

@@ -7,7 +7,7 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from t2v_core.bank.bank import Bank
+from t2v_core.bank.bank import Bank, content_key
 from tests.conftest import charts, text
 
 TAXONOMY, SIMILARITY = "pages/4_Taxonomy.py", "pages/4_Similarity_matrix.py"
@@ -153,8 +153,9 @@ def test_names_stay_with_what_a_cluster_holds(open_page, bank_path):
     app = open_page(SIMILARITY, bank_path, clusters="3", cluster="2")
     ids = {t.name: t.id for t in Bank(bank_path).tasks()}
     (held,) = [m.value.split(":** ")[1] for m in app.markdown if m.value.startswith("**Cluster 2,")]
-    app.session_state["cluster_names"] = {frozenset(ids[name] for name in held.split(" · ")): "my find"}
-    app.run()
+    cluster = content_key("cluster", sorted(ids[name] for name in held.split(" · ")))[:10]
+    app = open_page(SIMILARITY, bank_path, clusters="3", cluster="2", named=[f"{cluster} my find", "no cluster", ""])
+    assert not app.exception
     assert app.dataframe[0].value["name"].tolist().count("my find") == 1
     assert app.dataframe[0].value["name"][2] == "my find"
     assert "**Cluster 2, my find:**" in text(app)

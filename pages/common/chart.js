@@ -28,7 +28,25 @@ const FULLSCREEN = {
   click: plot => document.fullscreenElement ? document.exitFullscreen() : plot.requestFullscreen(),
 };
 
-const CONFIG = {displaylogo: false, showSendToCloud: false, modeBarButtonsToAdd: [FULLSCREEN]};
+// Beside Plotly's own button, which saves the picture as SVG: what slides and mails take.
+const PNG = {
+  name: "png",
+  title: "Download picture as PNG",
+  icon: {width: 24, height: 24, path: "M3 3h18v18H3zM5 5v11l4-5 3 4 3-4 4 5V5zM8 6.5a1.8 1.8 0 1 1 0 3.6a1.8 1.8 0 1 1 0-3.6z"},
+  click: plot => globalThis.Plotly.downloadImage({
+    data: structuredClone(plot.data),
+    // Its text has the colour of the page's theme, and would not be seen on every slide.
+    layout: {...plot.layout, paper_bgcolor: getComputedStyle(plot).getPropertyValue("--st-background-color").trim()},
+  }, {
+    format: "png",
+    filename: plot._context.toImageButtonOptions.filename,
+    width: plot.clientWidth,
+    height: plot.clientHeight,
+    scale: 2,
+  }),
+};
+
+const CONFIG = {displaylogo: false, showSendToCloud: false, modeBarButtonsToAdd: [PNG, FULLSCREEN]};
 
 // What the page's theme decides, where the figure says nothing of its own.
 function themed(layout, place) {
@@ -51,6 +69,15 @@ function themed(layout, place) {
   };
 }
 
+// As many names under a figure as there is place for, where it says how many it would show at most.
+function fitted(layout, width) {
+  const {nticks, dtick, range, tickfont} = layout.xaxis ?? {}, {l = 0, r = 0} = layout.margin ?? {};
+  if (!nticks || !range) return {};
+  const place = Math.max(2, Math.floor((width - l - r) / (1.25 * (tickfont?.size ?? 12))));
+  const all = dtick && Math.abs(range[1] - range[0]) / dtick <= place;
+  return {nticks: Math.min(nticks, place), dtick: all ? dtick : null};
+}
+
 const heightOf = chart => document.fullscreenElement === chart.plot ? innerHeight : chart.height;
 
 function start(place) {
@@ -63,10 +90,14 @@ function start(place) {
   const sizes = new ResizeObserver(([{contentRect}]) => {
     const changed = Math.abs(contentRect.width - width) >= 1;
     width = contentRect.width;
-    if (changed && width && plot.data) globalThis.Plotly.Plots.resize(plot);
+    if (!changed || !width || !plot.data) return;
+    const {nticks, dtick} = fitted(chart.figure.layout, width);
+    if (nticks) globalThis.Plotly.relayout(plot, {"xaxis.nticks": nticks, "xaxis.dtick": dtick, autosize: true});
+    else globalThis.Plotly.Plots.resize(plot);
   });
   const fill = () => plot.data && globalThis.Plotly.relayout(plot, {height: heightOf(chart)});
   sizes.observe(place);
+  plot.addEventListener("keydown", press);
   plot.addEventListener("fullscreenchange", fill);
   chart.stop = () => {
     if (place.isConnected) return;  // a run that was overtaken by the next, not the end of the chart
@@ -76,6 +107,22 @@ function start(place) {
   };
   charts.set(place, chart);
   return chart;
+}
+
+// The legend answers to keys as it does to clicks; Plotly's toolbar does so by itself.
+function reach(plot) {
+  for (const toggle of plot.querySelectorAll(".legendtoggle")) {
+    toggle.setAttribute("tabindex", "0");
+    toggle.setAttribute("role", "button");
+    toggle.setAttribute("aria-label", `Show or hide ${toggle.closest(".traces").querySelector(".legendtext").textContent}`);
+  }
+}
+
+function press(event) {
+  const toggle = event.target.closest?.(".legendtoggle");
+  if (!toggle || !["Enter", " "].includes(event.key)) return;
+  event.preventDefault();
+  for (const name of ["mousedown", "mouseup"]) toggle.dispatchEvent(new MouseEvent(name, {bubbles: true, view: window}));
 }
 
 // Tell which tasks were clicked, or drawn around: the first of each point's ``customdata``.
@@ -140,6 +187,7 @@ async function draw(chart, place, text) {
     return;
   }
   const layout = {...themed(figure.layout, place), height: heightOf(chart)};
+  if (layout.xaxis?.nticks) Object.assign(layout.xaxis, fitted(layout, place.clientWidth));
   if (chosen) layout.hovermode ??= "closest";
   if (chosen === "areas") {  // the figure says what is chosen, whatever was drawn on it before
     Object.assign(layout, {clickmode: "event+select", selections: [], selectionrevision: ++chart.draws});
@@ -147,6 +195,7 @@ async function draw(chart, place, text) {
   if (!plot.data) plot.textContent = "";
   chart.drawing += 1;
   await plotly.react(plot, figure.data, layout, {...CONFIG, ...config}).finally(() => { chart.drawing -= 1; });
+  reach(plot);
   if (chosen && chart.heard !== plot._ev) listen(chart, chosen);
 }
 

@@ -19,6 +19,8 @@ from streamlit.components.v1 import declare_component
 
 CSS = """
 .chart {position: relative;}
+.chart:focus-within .modebar {opacity: 1;}
+.chart .legendtoggle:focus-visible {outline: 2px solid var(--st-primary-color);}
 .chart:fullscreen {background: var(--st-background-color);}
 """
 
@@ -67,7 +69,7 @@ def draw(
             ``layout.uirevision`` that stays the same keeps the zoom when the figure changes.
         key: of the element, and its class ``st-key-…`` on the page.
         alt: what it shows, for people who do not see it.
-        file: name of the picture that the toolbar saves, without ``.svg``.
+        file: name of the picture that the toolbar saves, without ``.svg`` or ``.png``.
         zoom: the wheel enlarges.
         toolbar: always shown, not only under the pointer.
         chosen: how a person chooses on it: click ``points``, or also draw around them in ``areas``.

@@ -8,10 +8,13 @@ import streamlit as st
 from pages.common.frame import COMPARE, SIMILARITY
 from pages.common.maps import Surroundings, map_table
 from pages.common.pictures import show_strip
-from pages.common.selected import LINKED, select
+from pages.common.selected import address, select
 from pages.common.space import distances
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
+
+LINES = "map_lines"
+"""Whether a task's surroundings are drawn on the maps."""
 
 COLUMNS = {
     "name": st.column_config.TextColumn("task", width="medium"),
@@ -44,7 +47,7 @@ def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
     with st.container(horizontal=True):
         download("Download as CSV", rows.drop(columns="id").rename_axis("task"), "tasks", index=True)
         if len(chosen) > 1:
-            known = {"task": chosen} if len(chosen) <= LINKED else {}
+            known = address(chosen)
             st.page_link(COMPARE, label="Compare them", icon=":material/compare:", query_params=known)
             st.page_link(SIMILARITY, label="See their matrix", icon=":material/grid_on:", query_params=known)
 
@@ -55,15 +58,23 @@ def take_row(rows: pd.DataFrame) -> None:
     if not picked:
         return
     task = rows.index[picked[0]]
-    st.session_state["map_focus"] = task
+    st.query_params["focus"] = task
     if not st.session_state.get("tasks"):
         select([task])
 
 
 def focused(chosen: list[str]) -> str | None:
     """The one of the chosen tasks that is looked at."""
-    wanted = st.session_state.get("map_focus")
-    return wanted if wanted in chosen else next(iter(chosen), None)
+    wanted = st.query_params.get("focus")
+    if wanted is None or wanted in chosen:
+        return wanted or next(iter(chosen), None)
+    del st.query_params["focus"]
+    return next(iter(chosen), None)
+
+
+def lines_wanted() -> bool:
+    """Whether a task's surroundings are to be drawn: the switch stands below the maps, so a link is asked itself."""
+    return st.session_state.get(LINES, st.query_params.get(LINES) == "true")
 
 
 def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surroundings | None) -> None:
@@ -97,7 +108,8 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
     st.dataframe(near, hide_index=True, column_config=numbers)
     st.toggle(
         "Draw its neighbours and uncertainty on the maps",
-        key="map_lines",
+        key=LINES,
+        bind="query-params",
         help="Lines lead to the nearest tasks. The pale dots show where the task might as well lie, had its images "
         "been others.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from pages.common.selected import selected
 from pages.common.space import METRICS, Held, Placed, held, map_link, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
@@ -70,7 +71,7 @@ def show_disagreements(bank: Bank, found: Placed, metric: str) -> None:
         download("Download the pairs as CSV", listed, "disagreeing-pairs")
         tasks = result.agreement.tasks.assign(name=lambda t: t.index.map(names)).rename_axis("task")
         download("Download all tasks as CSV", tasks, "agreement-by-task", index=True)
-    look = [i for i in st.query_params.get_all("look") if i in names]
+    look = [i for i in st.query_params.get_all("look") if i in names] or selected(names)
     if look:
         inspect(found, result, look[:2], names)
 

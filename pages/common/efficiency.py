@@ -35,7 +35,11 @@ def show_efficiency(bank: Bank) -> None:
         return
     left, right = st.columns(2)
     schedules = sorted(set(table["schedule"]) - {""})
-    schedule = right.selectbox("Fine-tuned by the schedule", schedules, key="schedule") if len(schedules) > 1 else None
+    schedule = (
+        right.selectbox("Fine-tuned by the schedule", schedules, key="schedule", bind="query-params")
+        if len(schedules) > 1
+        else None
+    )
     table = _of_schedule(table, schedule or schedules[0])
     names = table.drop_duplicates("task").set_index("task")["task_name"].to_dict()
     task = left.selectbox(
@@ -43,6 +47,7 @@ def show_efficiency(bank: Bank) -> None:
         [None, *names],
         format_func=lambda t: f"mean of {len(names)} tasks" if t is None else names[t],
         key="target",
+        bind="query-params",
     )
     shown = table if task is None else table[table["task"] == task]
     rows = summary(shown)

@@ -56,7 +56,7 @@ def open_page(title: str, question: str) -> Bank:
     st.title(title)
     st.html(f'<div class="question">{question}</div>')
     try:
-        return _bank(default_location())
+        return current_bank()
     except InputError as error:
         st.error(f"{_sentence(error)} Set T2V_BANK to another folder and start again.")
         st.stop()
@@ -70,6 +70,15 @@ def _settle(page: str) -> None:
     else lives at that moment is kept with them, so it is done once a page and not at every visit.
     """
     gc.freeze()
+
+
+def current_bank() -> Bank:
+    """The bank that this server shows.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    return _bank(default_location())
 
 
 @st.cache_resource(show_spinner="Opening the bank …")

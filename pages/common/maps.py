@@ -10,13 +10,15 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.common.data import task_table
-from pages.common.space import distances
+from pages.common.space import distances, records
 from pages.common.trees import tree
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.selection.ranking import between
 from t2v_core.space.distances import symmetric, symmetric_rounds
+from t2v_core.space.kept import map_base
 from t2v_core.space.projection import PERPLEXITY, place
+from t2v_core.space.tables import UPLOAD, level_words
 from t2v_core.space.tables import map_table as table_of_places
 
 ROUNDS = 60
@@ -26,10 +28,7 @@ MOST_CLUSTERED = 2000
 """Tasks up to which the map offers clusters: beyond, building the tree takes longer than a page may."""
 CLUSTERS = 10
 
-COLOURS = {
-    "branch of the taxonomy": "level 2",
-    "top of the taxonomy": "level 1",
-    "fine branch": "level 3",
+OTHER_COLOURS = {
     "role in this bank": "role",
     "data set": "origin",
     "cluster": "cluster",
@@ -38,8 +37,13 @@ COLOURS = {
 }
 
 
+def colours(tasks: pd.DataFrame) -> dict[str, str]:
+    """What tasks from ``task_table`` can be coloured by, in words, with its column (``cluster`` has none)."""
+    return level_words(tasks) | OTHER_COLOURS
+
+
 def map_table(bank: Bank, metric: str = "symmetric", perplexity: float = PERPLEXITY) -> pd.DataFrame:
-    """``task_table`` by id with map coordinates ``x, y`` and ``upload``; tasks without such a distance are left out.
+    """``task_table`` by id with ``x, y``, ``upload`` and ``placed``; tasks without such a distance are left out.
 
     Args:
         bank: the bank.
@@ -54,8 +58,21 @@ def _map_table(_bank: Bank, metric: str, perplexity: float, location: str, versi
     return table_of_places(_bank, task_table(_bank), distances(_bank, metric), perplexity)
 
 
+def added(bank: Bank) -> int:
+    """How many tasks, uploads apart, came after the maps were drawn."""
+    tasks = map_table(bank)
+    return int((tasks["placed"] & ~tasks["upload"]).sum())
+
+
+def draw_anew(bank: Bank) -> None:
+    """Draw the bank's maps from all of its tasks but uploads, for everyone who uses this bank."""
+    map_base(bank, [i for i, task in records(bank).items() if task.kind != UPLOAD], anew=True)
+    _map_table.clear()
+    _surroundings.clear()
+
+
 def clusters(bank: Bank, metric: str, ids: list[str]) -> pd.Series:
-    """The cluster of each task, by id, as the page "Similarity matrix" first shows them."""
+    """The cluster of each task by a metric, by id, as the page "Similarity matrix" first shows them."""
     found = tree(bank, metric, "complete", ids).cut(clusters=min(CLUSTERS, len(ids)))
     return pd.Series([f"cluster {number:02d}" for number in found], index=ids)
 
@@ -68,7 +85,7 @@ def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:
     """
     tasks = map_table(bank)
     found = bank.embeddings(embedding.method, embedding.weights_hash, chunks=False)
-    fixed = [i for i in tasks.index[~tasks["upload"]] if i in found and found[i].space == embedding.space]
+    fixed = [i for i in tasks.index[~tasks["placed"]] if i in found and found[i].space == embedding.space]
     if len(fixed) < 3:
         return None
     ranking = {TASK2VEC: "symmetric"}.get(embedding.method, embedding.method)
@@ -101,7 +118,7 @@ def _surroundings(_bank: Bank, task: str, count: int, cloud: bool, location: str
     nearest = distances(_bank, "symmetric")[task].drop(task).nsmallest(REACH)
     near = nearest.iloc[:count]
     places = map_table(_bank)
-    within = [i for i in nearest.index if not places.at[i, "upload"]] if cloud else []
+    within = [i for i in nearest.index if not places.at[i, "placed"]] if cloud else []
     found = _bank.embeddings(TASK2VEC, next(iter(_bank.probes())), [task, *near.index, *within])
     rng = np.random.default_rng(0)
     drawn = found[task].bootstrap(ROUNDS, rng)

@@ -11,6 +11,7 @@ import streamlit as st
 from pages.common.chart import draw
 from pages.common.frame import SELECTION
 from pages.common.pictures import TABLE_BYTES, pictures, within
+from pages.common.selected import selected
 from pages.common.selection import UNLEARNED, bank_study, kind_title
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
@@ -182,17 +183,24 @@ def show_picks(found: Compared) -> None:
     meta = audit.meta
     first = [t for k in dict.fromkeys(meta.kinds) for t in np.flatnonzero(np.array(meta.kinds) == k)[:EACH]]
     names = dict(zip(meta.tasks, meta.task_names, strict=True))
+    picked_before = selected(names)
     left, right = st.columns(2)
     chosen = left.multiselect(
         "Targets",
         list(names),
-        default=[meta.tasks[t] for t in first],
+        default=picked_before or [meta.tasks[t] for t in first],
         format_func=lambda task: names.get(task, task),
         key="picks_targets",
+        bind="query-params",
         wrap=False,
     )
     rules = right.multiselect(
-        "Methods", list(audit.judged), default=[r for r in SHOWN if r in audit.judged], key="picks_methods", wrap=False
+        "Methods",
+        list(audit.judged),
+        default=[r for r in SHOWN if r in audit.judged],
+        key="picks_methods",
+        wrap=False,
+        bind="query-params",
     )
     if not chosen or not rules:
         st.info("Choose at least one target and one method.")

@@ -93,7 +93,7 @@ def one_page(order: NDArray[np.intp], key: str) -> NDArray[np.intp]:
     pages = {f"{s + 1} to {min(s + PAGE, count)}": order[s : s + PAGE] for s in range(0, count, PAGE)}
     if count <= MOST:
         pages = {f"all {count}": order} | pages
-    return pages[st.selectbox("Tasks in this picture", list(pages), key=key, width=240)]
+    return pages[st.selectbox("Tasks in this picture", list(pages), key=key, width=240, bind="query-params")]
 
 
 @st.fragment
@@ -126,7 +126,9 @@ def _one_task(study: Study, kind: str, rules: list[str], order: NDArray[np.intp]
     marks = {BEST: ids[picked(errors, errors)[0]]}
     marks |= {rule: ids[picked(errors, found.judged[rule].scores[[task]])[0]] for rule in rules}
     if scored:
-        by = st.segmented_control("Distance by", scored, default=scored[-1], required=True, key="near_by")
+        by = st.segmented_control(
+            "Distance by", scored, default=scored[-1], required=True, key="near_by", bind="query-params"
+        )
         generic = None if meta.generic is None else float(meta.generic[task])
         figure = candidates(table, by, score_words(by), marks, generic)
         draw(figure, key="near", file="candidates", alt="Error of every candidate against its distance")
@@ -162,8 +164,12 @@ def show_matrix(study: Study, kind: str, rules: list[str]) -> None:
     )
     scored = [r for r in ("static", *rules) if not found.judged[r].heads]
     controls = st.container(horizontal=True)
-    rule = controls.segmented_control("Picks of", scored, default=scored[-1], required=True, key="matrix_rule")
-    colour = controls.segmented_control("Colour shows", COLOURS, default=COLOURS[0], required=True, key="matrix_colour")
+    rule = controls.segmented_control(
+        "Picks of", scored, default=scored[-1], required=True, key="matrix_rule", bind="query-params"
+    )
+    colour = controls.segmented_control(
+        "Colour shows", COLOURS, default=COLOURS[0], required=True, key="matrix_colour", bind="query-params"
+    )
     errors = meta.candidate_errors
     rows = one_page(np.flatnonzero(np.isfinite(meta.best)), "matrix_page")
     columns = _columns(errors)

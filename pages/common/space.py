@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pages.common.data import task_table
 from pages.common.frame import MAP
+from pages.common.selected import address
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
 from t2v_core.selection.meta_task import GENERIC
@@ -28,14 +29,10 @@ METRICS = {
     "tangent": "Task Tangent Kernel (no probe)",
 }
 
-LINKED = 300
-"""More ids do not fit into an address."""
-
 
 def map_link(tasks: Sequence[str], label: str) -> None:
-    """A link to some tasks on the Task map; the last is the one it opens where it can show one only."""
-    chosen = list(tasks) if len(tasks) <= LINKED else [tasks[-1]]
-    st.page_link(MAP, label=label, icon=":material/scatter_plot:", query_params={"task": chosen})
+    """A link to some tasks on the Task map."""
+    st.page_link(MAP, label=label, icon=":material/scatter_plot:", query_params=address(tasks))
 
 
 # ---- distances -----------------------------------------------------------------------------------------

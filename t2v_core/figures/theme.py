@@ -17,14 +17,14 @@ PALETTE = (
     "#E69F00",
     "#009E73",
     "#D55E00",
-    "#CC79A7",
+    "#C2128F",
     "#56B4E9",
-    "#B2A200",
-    "#9A55AD",
-    "#4B6A53",
-    "#A05A2C",
+    "#88BB77",
+    "#8877FF",
+    "#666644",
+    "#885566",
 )
-"""Okabe and Ito's colours (yellow darkened to be seen on white), and three more."""
+"""Five of Okabe and Ito's colours, and five that people who see no red, green or blue tell from them and from grey."""
 
 LETTER, CAPITAL, IDEOGRAPH = 0.51, 0.68, 1.0
 """Width of a letter, at most on average, in sizes of its font."""

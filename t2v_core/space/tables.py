@@ -9,7 +9,7 @@ import pandas as pd
 
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import TASK2VEC, Embedding
-from t2v_core.space.kept import kept_map
+from t2v_core.space.kept import kept_map, map_base
 from t2v_core.space.projection import PERPLEXITY, place
 
 UPLOAD = "upload"
@@ -28,7 +28,18 @@ KIND_WORDS = {
 NO_PLACE = {"mixed", "attribute", "attribute-source"}
 """Kinds whose path groups labels: a mixture of branches or a property has no one place among things."""
 
-LEVELS = ("level 1", "level 2", "level 3")
+LEVELS = {1: "top of the taxonomy", 2: "branch of the taxonomy", 3: "fine branch"}
+"""The levels that every bank is shown with, in words; deeper ones are shown where a path reaches them."""
+
+FIRST_LEVEL = 2
+"""The one whose groups are neither too few nor too many to begin with."""
+
+
+def level_words(tasks: pd.DataFrame) -> dict[str, str]:
+    """The levels of tasks from ``task_table`` in words, with their columns; that to begin with comes first."""
+    depth = sum(column.startswith("level ") for column in tasks)
+    order = sorted(range(1, depth + 1), key=lambda level: (level != FIRST_LEVEL, level))
+    return {LEVELS.get(level, f"level {level} of the taxonomy"): f"level {level}" for level in order}
 
 
 def kind_words(kind: str) -> str:
@@ -49,15 +60,16 @@ def head_accuracy(embedding: Embedding | None) -> float:
 
 
 def task_table(bank: Bank) -> pd.DataFrame:
-    """One row a task: ``id, name, kind, role, origin, path, classes, images, accuracy, norm, error, level 1..3``.
+    """One row a task: ``id, name, kind, role, origin, path, classes, images, accuracy, norm, error, level 1, 2, …``.
 
     ``accuracy`` (in words) and ``error`` (in %) are of a linear head on the probe. Tasks without a place in a
     taxonomy stand under their data set, uploads under their own name.
     """
     info = next(iter(bank.probes().values()), None)
     embedded = {} if info is None else bank.embeddings(TASK2VEC, info.weights_hash, chunks=False)
-    rows = []
-    for t in bank.tasks():
+    rows, tasks = [], bank.tasks()
+    levels = range(max([len(LEVELS), *(len(t.taxonomy) for t in tasks)]))
+    for t in tasks:
         path = t.taxonomy or (("your uploads",) if t.kind == UPLOAD else (t.origin,))
         found = embedded.get(t.id)
         accuracy = head_accuracy(found)
@@ -74,29 +86,33 @@ def task_table(bank: Bank) -> pd.DataFrame:
                 "accuracy": "–" if np.isnan(accuracy) else f"{accuracy:.0%}",
                 "norm": float(np.abs(found.vector).sum()) if found else np.nan,
                 "error": 100 * (1 - accuracy),
-                **{level: path[min(i, len(path) - 1)] for i, level in enumerate(LEVELS)},
+                **{f"level {i + 1}": path[min(i, len(path) - 1)] for i in levels},
             }
         )
     columns = ["id", "name", "kind", "role", "origin", "path", "classes", "images", "accuracy", "norm", "error"]
-    return pd.DataFrame(rows, columns=[*columns, *LEVELS])
+    return pd.DataFrame(rows, columns=[*columns, *(f"level {i + 1}" for i in levels)])
 
 
 def map_table(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame, perplexity: float = PERPLEXITY) -> pd.DataFrame:
-    """The tasks that have a distance, by id, with map coordinates ``x, y`` and ``upload``.
+    """The tasks that have a distance, by id, with map coordinates ``x, y``, ``upload`` and ``placed``.
 
-    Uploads are placed on the map of the others, which stays as it is.
+    Uploads, and tasks that came after the maps were drawn, are ``placed`` on the map of the others, which stays as it
+    is (see ``map_base``).
 
     Args:
         bank: where maps are kept.
-        tasks: from ``task_table``.
+        tasks: all, from ``task_table``.
         distance: symmetric, by task id.
         perplexity: of t-SNE.
     """
-    tasks = tasks.set_index("id", drop=False).loc[distance.index].copy()
+    tasks = tasks.set_index("id", drop=False)
     tasks["upload"] = tasks["kind"] == UPLOAD
-    fixed, added = tasks.index[~tasks["upload"]], tasks.index[tasks["upload"]]
-    if not len(fixed):  # a bank of uploads alone: they are the map
-        fixed, added = added, fixed
+    base = map_base(bank, tasks.index[~tasks["upload"]].tolist())
+    tasks = tasks.loc[distance.index].copy()
+    tasks["placed"] = ~tasks.index.isin(base)
+    if tasks["placed"].all():  # as in a bank of uploads alone: they are the map
+        tasks["placed"] = False
+    fixed, added = tasks.index[~tasks["placed"]], tasks.index[tasks["placed"]]
     coordinates = kept_map(bank, distance.loc[fixed, fixed], perplexity)
     tasks.loc[fixed, ["x", "y"]] = coordinates
     if len(added):

@@ -23,8 +23,8 @@ def _compiled():
     leaf_order._compiled()
 
 
-def record(task_id: str, name: str = "", classes=("x", "y"), taxonomy=()) -> TaskRecord:
-    return TaskRecord(task_id, name or task_id, "other", "here", classes, (5, 5), taxonomy, 2, f"c{task_id}", "")
+def record(task_id: str, name: str = "", classes=("x", "y"), taxonomy=(), kind: str = "other") -> TaskRecord:
+    return TaskRecord(task_id, name or task_id, kind, "here", classes, (5, 5), taxonomy, 2, f"c{task_id}", "")
 
 
 def embedding(vector, noise: float = 0.1, seed: int = 0, method: str = TASK2VEC, samples: int = 100) -> Embedding:
@@ -35,12 +35,12 @@ def embedding(vector, noise: float = 0.1, seed: int = 0, method: str = TASK2VEC,
     return Embedding(means.mean(0), method, "p", "w", {"seed": 0}, samples, means, np.full(10, 0.1))
 
 
-def put(bank: Bank, task_id: str, seed: int, samples: int = 100) -> None:
+def put(bank: Bank, task_id: str, seed: int, samples: int = 100, kind: str = "other") -> None:
     """Save a task with vectors drawn from a seed."""
     rng = np.random.default_rng(seed)
     vectors = {method: np.exp(rng.normal(size=INFO.dimension)) for method in (TASK2VEC, DOMAIN)}
     embeddings = [embedding(v, seed=seed, method=method, samples=samples) for method, v in vectors.items()]
-    bank.save_task(record(task_id), np.array([seed], dtype=np.uint64), embeddings, INFO)
+    bank.save_task(record(task_id, kind=kind), np.array([seed], dtype=np.uint64), embeddings, INFO)
 
 
 @pytest.fixture
