@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from tests.browser import chromium, dashboard, settled
 
@@ -93,8 +94,16 @@ def test_the_toolbar_saves_enlarges_and_sends_nothing(site):
         assert not [title for title in titles if "hare" in title or "cloud" in title.lower()]
         assert not [url for url in asked if "plotly" in url and not url.startswith(site)]
         with page.expect_download() as waiting:
-            page.locator(f"{LEFT} [data-title*='Download']").click()
+            page.locator(f"{LEFT} [data-title*='Download plot']").click()
         assert waiting.value.suggested_filename == "task-map-left.svg"
+        with page.expect_download() as waiting:
+            page.locator(f"{LEFT} [data-title='Download picture as PNG']").click()
+        assert waiting.value.suggested_filename == "task-map-left.png"
+        with Image.open(waiting.value.path()) as picture:
+            box = page.locator(f"{LEFT} .js-plotly-plot").bounding_box()
+            assert picture.size == (2 * round(box["width"]), 2 * round(box["height"]))
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
+            assert picture.convert("RGBA").getextrema()[3] == (255, 255)  # seen on any slide
         page.locator(f"{LEFT} [data-title='Fullscreen']").click()
         page.wait_for_function(f"() => {PLOT}._fullLayout.height === innerHeight")
         page.locator(f"{LEFT} [data-title='Fullscreen']").click()  # within reach there, too
@@ -125,3 +134,36 @@ def test_what_cannot_be_drawn_is_said_and_the_page_goes_on(site):
         page.get_by_role("option").first.click()  # the next answer tries again
         page.locator(f"{LEFT} .main-svg").first.wait_for()
         assert page.get_by_text("The figure could not be drawn").count() == 0
+
+
+def test_a_legend_answers_to_keys(site):
+    with chromium() as page:
+        page.goto(f"{site}/Task_map")
+        settled(page)
+        hidden = f"() => {PLOT}._fullData.filter(trace => trace.visible === 'legendonly').length"
+        for key, count in (("Enter", 1), (" ", 0)):
+            toggle = page.locator(f"{LEFT} .legendtoggle").nth(1)
+            assert toggle.get_attribute("aria-label").startswith("Show or hide ")
+            toggle.focus()
+            page.keyboard.press(key)
+            page.wait_for_function(f"count => ({hidden})() === count", arg=count, timeout=10_000)
+            page.wait_for_timeout(500)  # two clicks within 300 ms are a double click
+
+
+def test_names_under_a_matrix_do_not_run_into_each_other(tmp_path):
+    with dashboard(tmp_path / "demo", tmp_path / "log") as address, chromium(820) as page:
+        for width in (820, 1280, 820):
+            page.set_viewport_size({"width": width, "height": 900})
+            if width == 820:
+                page.goto(f"{address}/Similarity_matrix")
+            settled(page)
+            names = page.locator(".st-key-matrix .xtick text")
+            page.wait_for_function(
+                """() => {
+                  const boxes = [...document.querySelectorAll('.st-key-matrix .xtick text')]
+                    .map(name => name.getBoundingClientRect()).sort((a, b) => a.left - b.left);
+                  return boxes.length > 5 && boxes.every((box, i) => !i || box.left >= boxes[i - 1].left + 10);
+                }""",
+                timeout=15_000,
+            )
+            assert names.count() <= 55

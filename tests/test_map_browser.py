@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 from tests.browser import chromium, dashboard, settled
@@ -39,7 +40,15 @@ def lasso(page, side: str, left: float, right: float) -> None:
     page.mouse.up()
 
 
-def test_a_lasso_lights_up_everywhere(site):
+def listed(page, place) -> list[str]:
+    """The tasks of the table beside the maps, as it is taken away: on the page it is a picture."""
+    with page.expect_download() as waiting:
+        page.get_by_test_id("stDownloadButton").get_by_role("button", name="Download as CSV").click()
+    waiting.value.save_as(place / "tasks.csv")
+    return pd.read_csv(place / "tasks.csv")["task"].tolist()
+
+
+def test_a_lasso_lights_up_everywhere(site, tmp_path):
     address, page = site
     page.goto(f"{address}/Task_map")
     settled(page)
@@ -53,6 +62,7 @@ def test_a_lasso_lights_up_everywhere(site):
         f"side => JSON.stringify(({DRAWN})(side)) === '{json.dumps(chosen, separators=(',', ':'))}'", arg="right"
     )
     assert page.get_by_role("heading", name=f"{len(chosen)} chosen").is_visible()
+    assert sorted(listed(page, tmp_path)) == chosen
     linked = page.url
 
     page.get_by_role("link", name="Taxonomy").click()
@@ -75,3 +85,89 @@ def test_a_lasso_lights_up_everywhere(site):
     settled(page)
     assert page.evaluate(DRAWN, "left") == page.evaluate(DRAWN, "right") == []
     assert "task=" not in page.url
+
+
+def reach(page, role: str, name: str) -> None:
+    """Press the tabulator until the keys go to a control."""
+    wanted = page.get_by_role(role, name=name).first
+    for _ in range(80):
+        if wanted.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"the {role} {name!r} is out of the keys' reach")
+
+
+def test_the_keys_alone_lead_from_a_task_to_its_matrix(site):
+    address, page = site
+    page.goto(f"{address}/Task_map")
+    settled(page)
+    reach(page, "combobox", "Find a task")
+    page.keyboard.type("handwritten")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="1 chosen").wait_for()
+    settled(page)
+    assert page.evaluate(DRAWN, "left") == page.evaluate(DRAWN, "right") == ["digits"]
+    reach(page, "combobox", "Colour by")
+    page.keyboard.type("role")
+    page.keyboard.press("Enter")
+    settled(page)
+    reach(page, "combobox", "Select a group")
+    page.keyboard.type("other worlds")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => new URL(location).searchParams.getAll('task').length > 1")
+    settled(page)
+    chosen = page.evaluate(DRAWN, "left")
+    reach(page, "link", "See their matrix")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Similarity matrix").wait_for()
+    settled(page)
+    reach(page, "switch", f"Only the {len(chosen)} chosen tasks")
+    assert page.get_by_test_id("stException").count() == 0
+
+
+@pytest.mark.parametrize("width", [820, 1280])
+def test_no_page_is_wider_than_its_window(site, width):
+    address, page = site
+    page.set_viewport_size({"width": width, "height": 900})
+    views = ("", "Task_map", "Get_an_expert", "Bank", "Compare?task=digits&task=stripes", "Methods?view=Toy+tasks")
+    taxonomy = ("Nearest+tasks", "Level+by+level", "Where+they+disagree", "Every+method", "Norm%2C+error+and+size")
+    views += (*(f"Taxonomy?view={view}" for view in taxonomy), "Similarity_matrix", "Expert_selection")
+    for view in views:
+        page.goto(f"{address}/{view}")
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 1, view
+        assert page.get_by_test_id("stException").count() == 0, view
+
+
+LINKS = {
+    "Taxonomy": [("radio", "Where they disagree"), ("radio", "domain (images only)")],
+    "Similarity_matrix": [("Linkage", "average"), ("Colour bar", "data set"), ("Names at the edges", "hidden")],
+    "Task_map": [("Colour by", "norm of the embedding"), ("Find a task", "handwritten digits")],
+    "Methods?view=Toy+tasks": [("Look at", "task 3")],
+}
+
+
+@pytest.mark.parametrize("where", LINKS)
+def test_a_link_copied_after_clicks_opens_the_same_view(site, where):
+    address, page = site
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{address}/{where}")
+    settled(page)
+    for label, option in LINKS[where]:
+        if label == "radio":
+            page.get_by_role("radio", name=option).click()
+        else:
+            page.get_by_role("combobox", name=label).click()
+            page.get_by_role("option", name=option).first.click()
+        settled(page)
+    seen = """() => [
+      ...[...document.querySelectorAll('input[role=combobox]')].map(input => input.value),
+      ...[...document.querySelectorAll('[role=radio][aria-checked=true]')].map(radio => radio.textContent),
+      ...[...document.querySelectorAll('.js-plotly-plot')].map(plot => JSON.stringify(plot.data).length),
+    ]"""
+    before, link = page.evaluate(seen), page.url
+    page.goto("about:blank")
+    page.goto(link)
+    settled(page)
+    assert page.evaluate(seen) == before
+    assert len(before) > 1
