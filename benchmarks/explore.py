@@ -21,39 +21,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from playwright.sync_api import TimeoutError
 
+from benchmarks.controls import PAGES, PAUSE, SHOWN, Act, bring_scores, controls
 from benchmarks.distances import processor, seconds
 from benchmarks.synthetic_bank import build
 from t2v_core.bank.bank import Bank
-from t2v_core.selection.published import ERRORS
 from t2v_core.space.kept import kept_map
 from t2v_core.space.matrix import task_distances
 from tests.browser import chromium, dashboard
-
-FIGURE = ".js-plotly-plot .main-svg"
-PAGES = {
-    "Home": ("", FIGURE),
-    "Task map": ("Task_map", FIGURE),
-    "Taxonomy": ("Taxonomy", FIGURE),
-    "Similarity matrix": ("Similarity_matrix", FIGURE),
-    "Compare": ("Compare?task=t0&task=t192&task=t1", FIGURE),
-    "Compare, layers": ("Compare?task=t0&task=t192&view=Layers+and+filters", FIGURE),
-    "Expert selection": ("Expert_selection", FIGURE),
-    "Expert selection, 50 x 50": ("Expert_selection?source=Published%3A+iNat%2BCUB", FIGURE),
-    "Bank": ("Bank", "[data-testid=stDataFrame]"),
-}
-"""Address and what must be there, by name."""
-
-MAP, VIOLINS = ".st-key-map_left_chart", ".st-key-violins"
 
 WATCH = """() => {
   const app = document.querySelector('[data-testid=stApp]');
@@ -87,10 +68,6 @@ def received(page: Any) -> Iterator[dict[str, float]]:
         yield found
     finally:
         session.detach()
-
-
-PAUSE = 400
-"""Milliseconds between two actions: Plotly takes two clicks within 300 for a double click, which chooses nothing."""
 
 
 ONCE = 3
@@ -131,128 +108,6 @@ def answer(page: Any, prepare: Callable[[], Act]) -> float | None:
     return time.perf_counter() - begin
 
 
-Act = Callable[[], None]
-
-
-def click(page: Any, plot: str, number: int) -> Act:
-    """A click on the ``number``-th task that a figure draws."""
-    place = page.evaluate(
-        """([selector, number]) => {
-          const plot = document.querySelector(selector + ' .js-plotly-plot');
-          const {xaxis, yaxis} = plot._fullLayout;
-          const tasks = plot._fullData.filter(trace => trace.customdata && trace.type.startsWith('scatter'));
-          const drawn = tasks.flatMap(({x, y}) => Array.from(x, (across, i) => [across, y[i]]));
-          const [x, y] = drawn[number % drawn.length];
-          const area = () => plot.querySelector('.nsewdrag').getBoundingClientRect();
-          const main = document.querySelector('[data-testid=stMain]');
-          main.scrollBy({top: area().y + yaxis.d2p(y) - innerHeight / 2, behavior: 'instant'});
-          return [area().x + xaxis.d2p(x), area().y + yaxis.d2p(y)];
-        }""",
-        [plot, number],
-    )
-    page.mouse.move(*place)  # Plotly clicks on what it has seen the pointer over
-    page.wait_for_timeout(PAUSE)
-    return partial(page.mouse.click, *place)
-
-
-def bring_scores(page: Any) -> None:
-    """Give the published tasks a person's scores: a rule of their own, beside static."""
-    rng = np.random.default_rng(0)
-    scores = pd.read_csv(ERRORS, index_col=0).map(lambda error: error * rng.uniform(0.5, 1.5))
-    file = {"name": "scores.csv", "mimeType": "text/csv", "buffer": scores.to_csv().encode()}
-    page.locator("input[type=file]").first.set_input_files(file)
-    page.get_by_text("selected", exact=True).first.wait_for()
-
-
-def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
-    """Address and what to do there at each repeat, by what is done; a list is opened before its option is clicked."""
-
-    def choose(*labels: str) -> Callable[[int], Act]:
-        order = cycle(labels)
-
-        def other(_: int) -> Act:
-            radio = page.get_by_role("radio", name=next(order), exact=True)
-            # What is chosen already would give no answer.
-            return (page.get_by_role("radio", name=next(order), exact=True) if radio.is_checked() else radio).click
-
-        return other
-
-    def one_more(_: int) -> Act:
-        return partial(page.get_by_role("spinbutton", name="Clusters").press, "ArrowUp")
-
-    def pick(label: str, options: int = 3) -> Callable[[int], Act]:
-        def other(number: int) -> Act:
-            box = page.get_by_role("combobox", name=label)
-            box.scroll_into_view_if_needed()
-            box.click()
-            return page.get_by_role("option").nth((1 + number) % options).click
-
-        return other
-
-    def one_of_several(label: str) -> Callable[[int], Act]:
-        """Take the last away, and bring one back."""
-
-        def other(number: int) -> Act:
-            box = page.get_by_role("combobox", name=label)
-            if number % 2 == 0:
-                return partial(box.press, "Backspace")
-            box.click()
-            return page.get_by_role("option").first.click
-
-        return other
-
-    def lasso(number: int) -> Act:
-        """Draw around a part of the map; what counts is the answer to letting go."""
-        chart = page.locator(MAP)
-        chart.locator("[data-title='Lasso Select']").click()
-        box = chart.locator(".nsewdrag").first.bounding_box()
-        wide = 0.3 + 0.05 * (number % 10)
-        for i, (x, y) in enumerate(((0.01, 0.01), (wide, 0.01), (wide, 0.99), (0.01, 0.99), (0.01, 0.01))):
-            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
-            if i == 0:
-                page.mouse.down()
-        page.wait_for_timeout(PAUSE)
-        return page.mouse.up
-
-    def unfold(title: str) -> Callable[[int], Act]:
-        return lambda _: page.get_by_text(title).click
-
-    own, published = PAGES["Expert selection"][0], PAGES["Expert selection, 50 x 50"][0]
-    tasks, matrix = f"{published}&view=Task+by+task", f"{published}&view=Every+error"
-    near = f"{tasks}&task=%5BCUB%5D+Corvidae+%28Aves%29"
-    views = "Task by task", "Every error", "How good is each rule?"
-    return {
-        "Task map: click a task": (PAGES["Task map"][0], lambda number: click(page, MAP, 37 * number)),
-        "Task map: draw around tasks": (PAGES["Task map"][0], lasso),
-        "Task map: find a task": (PAGES["Task map"][0], pick("Find a task")),
-        "Task map: select a group": (PAGES["Task map"][0], pick("Select a group")),
-        "Task map: colour": (PAGES["Task map"][0], pick("Colour by")),
-        "Taxonomy: distances": (PAGES["Taxonomy"][0], one_of_several("Distances")),
-        "Taxonomy: view": (PAGES["Taxonomy"][0], choose("Level by level", "Nearest tasks")),
-        "Similarity matrix: clusters": (PAGES["Similarity matrix"][0], one_more),
-        "Similarity matrix: enlarge a cluster": (PAGES["Similarity matrix"][0], pick("Enlarge a cluster")),
-        "Similarity matrix: colour bar": (PAGES["Similarity matrix"][0], pick("Colour bar")),
-        "Similarity matrix: linkage": (PAGES["Similarity matrix"][0], pick("Linkage")),
-        "Similarity matrix: names": (PAGES["Similarity matrix"][0], pick("Names at the edges", 2)),
-        "Compare: tasks": (PAGES["Compare"][0], one_of_several("Tasks to compare")),
-        "Compare: view": (PAGES["Compare"][0], choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
-        "Expert selection: view": (own, choose(*views)),
-        "Expert selection, 50 x 50: view": (published, choose(*views)),
-        "Expert selection, 50 x 50: rules": (published, one_of_several("Rules beside")),
-        "Expert selection, 50 x 50: all numbers": (published, unfold("All numbers, and what the rules mean")),
-        "Expert selection, 50 x 50: rules, task by task": (tasks, one_of_several("Rules beside")),
-        "Expert selection, 50 x 50: click a task": (tasks, lambda number: click(page, VIOLINS, 3 * number)),
-        "Expert selection, 50 x 50: choose a task": (tasks, pick("One task from near", 7)),
-        "Expert selection, 50 x 50: all tasks": (tasks, unfold("All tasks as a table")),
-        "Expert selection, 50 x 50: distance of a task": (near, choose("static", "selected")),
-        "Expert selection, 50 x 50: candidates of a task": (near, unfold("candidates as a table")),
-        "Expert selection, 50 x 50: targets": (published, pick("Which targets")),
-        "Expert selection, 50 x 50: picks in the matrix": (matrix, choose("selected", "static")),
-        "Expert selection, 50 x 50: colour of the matrix": (matrix, choose("error", "what the rule goes by")),
-        "Expert selection, 50 x 50: tables": (published, choose("Your own tables", "Published: iNat+CUB")),
-    }
-
-
 def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
     """Paint every page and use every control whose name begins like this."""
     found: dict[str, float] = {}
@@ -273,7 +128,7 @@ def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
         for name, (where, act) in controls(page).items():
             if not name.startswith(only):
                 continue
-            paint(page, f"{site}/{where}", FIGURE)
+            paint(page, f"{site}/{where}", SHOWN)
             if "published" in where.lower():
                 bring_scores(page)
             page.evaluate(WATCH)

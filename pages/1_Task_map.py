@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from zlib import crc32
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
-from pages.common.chart import as_json, draw
+from pages.common.chart import draw, kept
 from pages.common.chosen import focused, lines_wanted, show_focus, show_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.hover import hover_cards
@@ -30,7 +32,6 @@ from t2v_core.space.projection import PERPLEXITY
 from t2v_core.space.tables import kind_words
 
 SIDES = {"left": "symmetric", "right": "domain"}
-NONE = "none"
 NEIGHBOURS = 10
 HEIGHT = 600
 WIDTHS = (220, 230, 220, 150)  # of the controls, in pixels
@@ -50,14 +51,13 @@ def wanted_maps(bank: Bank) -> tuple[dict[str, str], float, list[str]]:
     """The distance behind each map, by side, the perplexity, and the kinds of tasks to show."""
     kinds = sorted({task.kind for task in records(bank).values()})
     metrics = [metric for metric in available_metrics(bank) if tree_metric(metric) == metric]
-    options = {"left": metrics, "right": [NONE, *metrics]}
     with st.popover("Options", icon=":material/tune:", width="stretch"):
         found = {
             side: st.selectbox(
                 f"Map on the {side}",
-                options[side],
-                index=options[side].index(SIDES[side]) if SIDES[side] in options[side] else 0,
-                format_func=lambda m: METRICS.get(m, m),
+                metrics,
+                index=metrics.index(SIDES[side]) if SIDES[side] in metrics else 0,
+                format_func=METRICS.get,
                 key=f"map_{side}",
                 bind="query-params",
             )
@@ -78,7 +78,7 @@ def wanted_maps(bank: Bank) -> tuple[dict[str, str], float, list[str]]:
         )
         if added(bank):
             st.button("Draw the maps anew", on_click=draw_anew, args=(bank,), help=ANEW, width="stretch")
-    return {side: metric for side, metric in found.items() if metric != NONE}, float(perplexity), shown
+    return found, float(perplexity), shown
 
 
 def coloured(bank: Bank, tasks: pd.DataFrame, column: str, metric: str) -> pd.DataFrame:
@@ -88,28 +88,29 @@ def coloured(bank: Bank, tasks: pd.DataFrame, column: str, metric: str) -> pd.Da
     return tasks.assign(group=tasks[column])
 
 
-@st.cache_resource(show_spinner=False, max_entries=32)
-def drawn(_table: pd.DataFrame, _joined: Surroundings | None, colour: str, metric: str, *settings: object) -> str:
-    """A map, drawn once for all answers that differ in nothing but what is chosen.
+def figure_of(
+    table: pd.DataFrame, colour: str, metric: str, most: int, focus: str | None, joined: Surroundings | None
+) -> go.Figure:
+    """A map.
 
     Args:
-        _table: its tasks.
-        _joined: what lies around the task that ``settings`` end with, to be drawn too.
-        colour: one of ``COLOURS``.
+        table: its tasks.
+        colour: one of ``colours``.
         metric: the distance behind the map.
-        settings: all else that the map hangs on.
+        most: how many tasks there are when all kinds are shown.
+        focus: the task that is looked at.
+        joined: what lies around it, to be drawn too.
     """
-    focus = settings[-1]
-    cloud = _joined.cloud if _joined and metric == "symmetric" and focus in _table.index else None
-    figure = task_map(
-        _table,
+    cloud = joined.cloud if joined and metric == "symmetric" and focus in table.index else None
+    return task_map(
+        table,
         colour_title=colour,
         title=METRICS[metric],
-        links=(focus, _joined.neighbours.index) if _joined else None,
-        cloud=None if cloud is None else cloud + _table.loc[focus, ["x", "y"]].to_numpy(float),
+        links=(focus, joined.neighbours.index) if focus and joined else None,
+        cloud=None if cloud is None else cloud + table.loc[focus, ["x", "y"]].to_numpy(float),
         height=HEIGHT,
+        most=most,
     )
-    return as_json(figure)
 
 
 # ---- what is chosen ------------------------------------------------------------------------------------
@@ -178,15 +179,17 @@ def explore(bank: Bank) -> None:
     columns = st.container(key="wrap").columns(len(maps))
     for column, (side, metric) in zip(columns, maps.items(), strict=True):
         table = tables[side]
-        table = table.loc[table.index.intersection(visible.index)]
-        table = table.assign(group=visible["group"])
+        table = table.loc[table.index.intersection(visible.index)].assign(group=visible["group"])
         chart = f"map_{side}_chart"
-        # The left map decides which tasks there are, and their clusters.
         places = crc32(table[["x", "y"]].to_numpy(float).tobytes())  # they change without the bank: maps drawn anew
-        settings = (bank.location, version, maps["left"], shown, perplexity, places, focus if joined else None)
+        settings = (
+            *("map", bank.location, version, colour, metric, shown, perplexity, places),
+            maps["left"],  # it decides which tasks there are, and their clusters
+            focus if joined else None,
+        )
         with column:
             draw(
-                drawn(table, joined, colour, metric, *settings),
+                kept(partial(figure_of, table, colour, metric, len(every), focus, joined), *settings),
                 key=chart,
                 alt=f"Map of the tasks, {METRICS[metric]}",
                 file=f"task-map-{side}",

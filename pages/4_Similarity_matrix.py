@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from pages.common.chart import draw
+from pages.common.chart import draw, kept
 from pages.common.data import task_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.selected import selected
 from pages.common.space import METRICS, available_metrics, distances, map_link, paths_of, records
 from pages.common.takeaway import download
-from pages.common.trees import among, picture, shown_tasks, tree, tree_fidelity, tree_metric
+from pages.common.trees import among, key_of, picture, shown_tasks, tree, tree_fidelity, tree_metric
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand
@@ -158,6 +159,7 @@ def say_agreement(
 @st.fragment
 def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
     """The matrix and its clusters. A fragment: another cut draws nothing else anew."""
+    version = bank.version()  # before anything is read: what is drawn of it must not pass for a later bank's
     metric, linkage, colour, edges = (st.session_state[key] for key in ("distance", "linkage", "colour", "names"))
     if distances(bank, metric).index.isin(ids).sum() < len(ids):  # tasks were removed since the page was drawn
         st.rerun()
@@ -185,7 +187,8 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
             help="Clusters are numbered from left to right, as in the table below.",
         )
     order = clustering.leaves
-    figure = similarity_matrix(
+    figure = partial(
+        similarity_matrix,
         drawn,
         order,
         [names[i] for i in ids],
@@ -199,8 +202,9 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
         selected=chosen_tasks,
         named=edges == "shown",
     )
+    settings = ("matrix", bank.location, version, metric, linkage, colour, edges, wanted, chosen)
     draw(
-        figure,
+        kept(figure, *settings, key_of(ids), key_of(chosen_tasks)),
         key="matrix",
         file="similarity-matrix",
         zoom=True,

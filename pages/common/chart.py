@@ -40,7 +40,7 @@ def _library() -> str:
 
 
 def as_json(figure: go.Figure) -> str:
-    """A figure as ``draw`` takes it, where it is to be kept.
+    """A figure as it is sent to the browser.
 
     Its shapes stand in a line of their own: Plotly draws those in no time, where everything else costs a tenth of a
     second.
@@ -48,6 +48,12 @@ def as_json(figure: go.Figure) -> str:
     rest = figure.to_dict()
     shapes = rest["layout"].pop("shapes", ())
     return f"{to_json_plotly(shapes)}\n{to_json_plotly(rest)}"
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def kept(_make: Callable[[], go.Figure], *settings: object) -> str:
+    """A figure for ``draw``, made once for all answers with the same settings: all that it hangs on."""
+    return as_json(_make())
 
 
 def draw(
@@ -65,7 +71,7 @@ def draw(
     """Draw a figure, as wide as there is place.
 
     Args:
-        figure: or what ``as_json`` made of it before. Its template leaves the colour of text to the page. A
+        figure: or what ``kept`` made of it before. Its template leaves the colour of text to the page. A
             ``layout.uirevision`` that stays the same keeps the zoom when the figure changes.
         key: of the element, and its class ``st-key-…`` on the page.
         alt: what it shows, for people who do not see it.

@@ -60,15 +60,19 @@ def _map_table(_bank: Bank, metric: str, perplexity: float, location: str, versi
 
 def added(bank: Bank) -> int:
     """How many tasks, uploads apart, came after the maps were drawn."""
-    tasks = map_table(bank)
-    return int((tasks["placed"] & ~tasks["upload"]).sum())
+    ids = _not_uploads(bank)
+    return len(ids) - len(map_base(bank, ids))
 
 
 def draw_anew(bank: Bank) -> None:
     """Draw the bank's maps from all of its tasks but uploads, for everyone who uses this bank."""
-    map_base(bank, [i for i, task in records(bank).items() if task.kind != UPLOAD], anew=True)
+    map_base(bank, _not_uploads(bank), anew=True)
     _map_table.clear()
     _surroundings.clear()
+
+
+def _not_uploads(bank: Bank) -> list[str]:
+    return [i for i, task in records(bank).items() if task.kind != UPLOAD]
 
 
 def clusters(bank: Bank, metric: str, ids: list[str]) -> pd.Series:

@@ -51,6 +51,7 @@ def task_map(
     links: tuple[str, Collection[str]] | None = None,
     cloud: NDArray | None = None,
     height: int = 620,
+    most: int | None = None,
 ) -> go.Figure:
     """Draw tasks as points.
 
@@ -64,6 +65,7 @@ def task_map(
         links: a task's id and those of tasks to join with it by lines.
         cloud: ``[R, 2]`` where a task might as well lie.
         height: pixels.
+        most: tasks that the same chart may have to show at another time; by default those given.
 
     Returns:
         A figure whose ``customdata[0]`` is the task id, and ``meta`` tells a trace from those of other colours.
@@ -71,7 +73,7 @@ def task_map(
     figure = go.Figure()
     known, uploads = tasks[~tasks["upload"]], tasks[tasks["upload"]]
     size = next((size for most, size in SIZES.items() if len(tasks) <= most), 5)
-    many = len(tasks) > MOST_ELEMENTS
+    many = (most or len(tasks)) > MOST_ELEMENTS  # a chart that changes its way of drawing is made anew
     if links is not None:
         figure.add_trace(_lines(tasks.set_index("id"), *links))
     if pd.api.types.is_numeric_dtype(known["group"]) and len(known):

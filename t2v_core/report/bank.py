@@ -32,7 +32,7 @@ from t2v_core.space.taxonomy import own_paths, taxonomic_distance
 METRICS = {"symmetric": "Task2Vec", "domain": "domain (images only)"}
 CLUSTERS = 10
 LEAST = 3
-"""Tasks that clusters and a taxonomy need."""
+"""Tasks that clusters, a taxonomy and a second map need."""
 
 VIOLINS = ("static", "asymmetric")
 """Rules whose picks are marked, beside the best expert and the generic one."""
@@ -57,8 +57,14 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = No
         # An embedding that is wholly zero has no distance to any other, and no place on the map.
         known = np.isfinite(distance.to_numpy()).sum(1) > min(1, len(distance) - 1)
         distance = distance.loc[known, known]
-        tasks = map_table(bank, _as_text(task_table(bank)), distance)
-        sections += [_map(tasks, task), *_taxonomy(bank, distance), *_matrix(bank, tasks, distance)]
+        table = _as_text(task_table(bank))
+        tasks = map_table(bank, table, distance)
+        sections += [
+            _map(tasks, task),
+            *_domain_map(bank, table, task),
+            *_taxonomy(bank, distance),
+            *_matrix(bank, tasks, distance),
+        ]
         sections += _choice(bank)
     counts = bank.counts()
     return html_report(
@@ -83,6 +89,22 @@ def _map(tasks: pd.DataFrame, task: str | None) -> Section:
         "uploads. Clusters can be trusted; gaps between far clusters and their sizes mean nothing (t-SNE)."
     )
     return Section("Which tasks are alike", words, figure)
+
+
+def _domain_map(bank: Bank, table: pd.DataFrame, task: str | None) -> list[Section]:
+    distance = task_distances(bank, "domain")
+    if len(distance) < LEAST:
+        return []
+    tasks = map_table(bank, table, distance)
+    words = (
+        "The same tasks by the mean features of their images, labels ignored. Tasks over the same images stand in one "
+        "place here, however different what is asked about them."
+    )
+    return [
+        Section(
+            "Whose images look alike", words, task_map(tasks.assign(group=tasks["level 2"]), [task] if task else [])
+        )
+    ]
 
 
 def _taxonomy(bank: Bank, distance: pd.DataFrame) -> list[Section]:

@@ -44,6 +44,7 @@ def test_a_bank_becomes_its_sections(judged_bank):
     report = bank_report(judged_bank)
     assert headings(report) == [
         "Which tasks are alike",
+        "Whose images look alike",
         "Does distance follow the taxonomy?",
         "What clusters are there?",
         "How good is the choice of an expert?",
