@@ -38,8 +38,9 @@ COLUMNS = {
 }
 
 
+@st.fragment
 def tasks_tab(bank: Bank) -> None:
-    """All tasks, to search and to take away; uploads can be removed."""
+    """All tasks, to search and to take away; uploads can be removed. A fragment: the other tabs stay as they are."""
     table = task_table(bank)
     if table.empty:
         st.info("No task yet. Embed a folder on “Get an expert” and keep it, or import a bank below.")

@@ -161,7 +161,7 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
     """The matrix and its clusters. A fragment: another cut draws nothing else anew."""
     version = bank.version()  # before anything is read: what is drawn of it must not pass for a later bank's
     metric, linkage, colour, edges = (st.session_state[key] for key in ("distance", "linkage", "colour", "names"))
-    if distances(bank, metric).index.isin(ids).sum() < len(ids):  # tasks were removed since the page was drawn
+    if not set(ids) <= set(distances(bank, metric).index):  # tasks were removed since the page was drawn
         st.rerun()
     tasks = task_table(bank).set_index("id").loc[ids]
     names, groups = tasks["name"].to_dict(), tasks[(level_words(tasks) | OTHER_GROUPS)[colour]].tolist()

@@ -25,7 +25,7 @@ from t2v_core.embedding.record import TASK2VEC
 from t2v_core.embedding.task2vec import Task2VecSettings, TaskEmbeddings, embed_task
 from t2v_core.errors import InputError
 from t2v_core.experts.errors import PROTOCOL, task_errors
-from t2v_core.experts.images import pixels_at
+from t2v_core.experts.images import pixels_at, sized
 from t2v_core.experts.schedules import SCALED, Schedule, settings_of
 from t2v_core.experts.training import TrainedExpert, fine_tune
 from t2v_core.experts.weights import keep_weights, spec_of
@@ -138,7 +138,7 @@ def verify(
     stored = bank.embeddings(TASK2VEC, tasks=[item.id])[item.id]
     report("embedding", 0, 1, item.name)
     settings = Task2VecSettings(**stored.settings)  # type: ignore[arg-type]
-    again = embed_task(item.decoded, load_probe(stored.probe_id, device), settings).fisher
+    again = _embed_one(item.decoded, stored.probe_id, settings).fisher
     report("error", 0, 1, expert.name)
     features = features_of(expert, bank.weights, pixels_at(item.decoded, SPEC, spec_of(expert)), device)
     task = item.decoded.task
@@ -182,7 +182,8 @@ def _embed_all(
 
 
 def _embed_one(decoded: DecodedTask, probe_name: str, settings: Task2VecSettings) -> TaskEmbeddings:
-    return embed_task(decoded, load_probe(probe_name, torch.device("cpu")), settings)
+    probe = load_probe(probe_name, torch.device("cpu"))
+    return embed_task(sized(decoded, SPEC, probe.info.spec), probe, settings)
 
 
 def _save_generic(bank: Bank) -> None:

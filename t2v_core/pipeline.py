@@ -10,7 +10,7 @@ from typing import TypeVar
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
 from t2v_core.embedding.domain import embed_domain
-from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
+from t2v_core.embedding.pseudotask import ALGORITHM_1, PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC, Embedding
 from t2v_core.embedding.tangent import BY_ARCHITECTURE, embed_tangent
 from t2v_core.embedding.tangent_kernel import TANGENT
@@ -20,7 +20,7 @@ from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.random_networks import SPECS
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.probe.registry import load_probe
-from t2v_core.request import FoundTask, Options, Report, find_task, read_task, staged
+from t2v_core.request import FoundTask, Options, Report, find_task, read_task, staged, suited_networks
 from t2v_core.task.record import DecodedTask, Progress
 from t2v_core.task.thumbnails import strip_of
 
@@ -92,13 +92,14 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
     if method != TANGENT:
         probe = load_probe(options.probe, device, staged(report, "loading the probe"))
     loaded = time.perf_counter()
-    spec = SPECS[options.architecture] if probe is None else probe.info.spec
+    architecture = options.architecture or suited_networks(found.task)
+    spec = SPECS[architecture] if probe is None else probe.info.spec
     blind = method == PSEUDOTASK or not found.learnable
     decoded, warnings = read_task(found.task, options, spec, report, blind=blind)
     read = time.perf_counter()
     progress = staged(report, EMBEDDING)
     if probe is None:
-        settings = replace(BY_ARCHITECTURE[options.architecture], seed=options.seed)
+        settings = replace(BY_ARCHITECTURE[architecture], seed=options.seed)
         embeddings = [embed_tangent(decoded, settings, device=device, progress=progress)]
     else:
         embeddings = _by_probe(decoded, probe, method, options, found.learnable, refits, progress)
@@ -126,6 +127,11 @@ def _by_probe(
 ) -> list[Embedding]:
     if method == PSEUDOTASK:
         settings = _settings(PseudoTaskSettings, options, probe)
+        if options.pseudo == "hard":
+            settings = replace(settings, labels="hard")
+        elif options.pseudo == "variational":
+            settings = replace(ALGORITHM_1, seed=options.seed)
+            refits = False  # one optimisation, whose head is not fitted again
         return [
             embed_pseudotask(decoded, probe, settings, refits=refits, progress=progress),
             embed_domain(decoded, probe, seed=options.seed),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,12 @@ Report = Callable[[str, int, int, str], None]
 
 READING = "reading images"
 
+SMALL = 64
+"""Pixels of the shorter side up to which images are small."""
+
+LOOKED_AT = 9
+"""Images that tell how large those of a task are."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -37,7 +44,9 @@ class Options:
         method: estimator of the Fisher information: ``"montecarlo"``, ``"signs"``, ``"exact"`` or ``"variational"``;
             by default the probe's own, see ``Task2VecSettings.for_probe``.
         architecture: ``"small"`` or ``"resnet18"``, the untrained networks of the Task Tangent Kernel
-            (``embedding.tangent.BY_ARCHITECTURE``); to be ranked, a task is embedded as most experts' tasks are.
+            (``embedding.tangent.BY_ARCHITECTURE``); by default what suits the images' size (``suited_networks``), and
+            to be ranked a task is embedded as most experts' tasks are.
+        pseudo: of PseudoTask: ``"soft"`` or ``"hard"`` labels, or WLF's ``"variational"`` Algorithm 1.
         tolerance: stop once the embedding's relative standard error is below it; None uses every image.
         precision: ``"float32"``, or ``"bfloat16"`` where the machine is faster with it.
         selector: how experts are ranked, one of ``selection.ways.WAYS``; by default by PseudoTask where the images
@@ -56,7 +65,8 @@ class Options:
     probe: str = "bundled"
     embedding: str | None = None
     method: Literal["montecarlo", "signs", "exact", "variational"] | None = None
-    architecture: Literal["resnet18", "small"] = "small"
+    architecture: Literal["resnet18", "small"] | None = None
+    pseudo: Literal["soft", "hard", "variational"] = "soft"
     tolerance: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     selector: str | None = None
@@ -135,6 +145,23 @@ def find_task(path: Path, name: str | None = None, attribute: str | None = None)
             f"name one of: {', '.join(by_attribute)}"
         )
     return FoundTask(by_attribute[attribute], warnings, fault)
+
+
+def suited_networks(task: Task) -> Literal["resnet18", "small"]:
+    """The untrained networks for images of this size: WLF's ResNet-18, and small ones for small images.
+
+    Raises:
+        InputError: none of the first images can be read.
+    """
+    sides = []
+    for position in task.index[:LOOKED_AT].tolist():
+        with suppress(InputError):
+            sides.append(min(task.source.load(position)[0].size))
+    if not sides:
+        raise InputError(
+            f"none of the first {LOOKED_AT} images of '{task.name}' can be read; look at them, or name --architecture"
+        )
+    return "small" if np.median(sides) <= SMALL else "resnet18"
 
 
 def read_task(

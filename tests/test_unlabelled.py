@@ -6,18 +6,22 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from t2v_core import pipeline
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
 from t2v_core.embedding import tangent
 from t2v_core.embedding.tangent import TangentSettings
+from t2v_core.errors import InputError
+from t2v_core.fisher.variational import VariationalSettings
 from t2v_core.probe.random_networks import SPECS
-from t2v_core.request import find_task
+from t2v_core.request import find_task, suited_networks
 from t2v_core.task.decoding import decode
 from tests.conftest import write_folder, zip_folder
 from tests.test_cli import run, run_json
@@ -183,6 +187,34 @@ def test_another_probe_than_the_banks_is_told_so(capsys, methods_path, flat, mon
     code, _, err = run(capsys, "recommend", flat, "--bank", methods_path)
     assert code == 2
     assert "choose the probe the bank was built with" in err
+
+
+def test_hard_labels_and_the_authors_own_algorithm_are_there_for_the_asking(capsys, monkeypatch, methods_path, flat):
+    quick = VariationalSettings(epochs=2, epoch_size=20, batch_size=10)
+    monkeypatch.setattr(pipeline, "ALGORITHM_1", replace(pipeline.ALGORITHM_1, variational=quick))
+    found = {
+        method: run_json(capsys, "embed", flat, "--method", method, "--max-images", 20, "--bank", methods_path)
+        for method in ("pseudotask", "pseudotask-hard", "pseudotask-variational")
+    }
+    assert {f["method"] for f in found.values()} == {"pseudotask"}
+    assert [f["settings"]["labels"] for f in found.values()] == ["soft", "hard", "soft"]
+    assert found["pseudotask-variational"]["settings"]["estimator"] == "variational"
+    assert len({tuple(f["vector"]) for f in found.values()}) == 3
+    assert len({f["facts"]["softness"] for f in found.values()}) == 1  # the teacher is the same
+
+
+@pytest.mark.parametrize(("side", "networks"), [(32, "small"), (64, "small"), (65, "resnet18"), (224, "resnet18")])
+def test_large_images_get_the_papers_networks_and_small_ones_small_networks(tmp_path, side, networks):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            Image.new("RGB", (side + 40, side), (i, 0, 0)).save(tmp_path / name / f"{i}.png")
+    task = find_task(tmp_path).task
+    assert suited_networks(task) == networks
+    for file in tmp_path.glob("*/*.png"):
+        file.write_bytes(b"no image")
+    with pytest.raises(InputError, match="can be read"):
+        suited_networks(task)
 
 
 def test_the_architecture_of_untrained_networks_takes_the_method_that_has_any(capsys, methods_path, shapes_folder):

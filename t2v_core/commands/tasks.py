@@ -18,6 +18,7 @@ from t2v_core.selection.ways import WAYS
 from t2v_core.selection.words import counted
 
 ESTIMATORS = ["montecarlo", "signs", "exact"]
+PSEUDO = {PSEUDOTASK: "soft", f"{PSEUDOTASK}-hard": "hard", f"{PSEUDOTASK}-variational": "variational"}
 ESTIMATED = "how the Fisher is estimated (montecarlo with the bundled probe, signs with any other)"
 
 
@@ -58,15 +59,16 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
         if name == "embed":
             added.add_argument(
                 "--method",
-                choices=[*ESTIMATORS, "variational", PSEUDOTASK, DOMAIN, TANGENT],
-                help=f"{ESTIMATED}; pseudotask, which reads no labels and is the default where there are none; "
-                "domain, by what the images look like; tangent, by untrained networks",
+                choices=[*ESTIMATORS, "variational", *PSEUDO, DOMAIN, TANGENT],
+                help=f"{ESTIMATED}; pseudotask, which reads no labels and is the default where there are none, "
+                "pseudotask-hard, which takes the most probable class alone for the truth, and pseudotask-variational, "
+                "its authors' own Algorithm 1; domain, by what the images look like; tangent, by untrained networks",
             )
             added.add_argument(
                 "--architecture",
                 choices=["small", "resnet18"],
-                default="small",
-                help="with --method tangent: 16 small networks, or the paper's 100 ResNet-18 at 224 pixels",
+                help="with --method tangent: 16 small networks, by default where images are of 64 pixels at most, or "
+                "the paper's 100 ResNet-18 at 224 pixels",
             )
             added.add_argument("--save", action="store_true", help="keep the task in the bank")
             added.add_argument(
@@ -111,12 +113,18 @@ def _options(o: argparse.Namespace, **more: Any) -> Any:
 def _embed(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.pipeline import embed, save
 
-    by = o.method if o.method in (None, PSEUDOTASK, DOMAIN, TANGENT) else TASK2VEC
+    by = PSEUDOTASK if o.method in PSEUDO else o.method if o.method in (None, DOMAIN, TANGENT) else TASK2VEC
     if o.pictures and not o.save:
         raise InputError("--pictures are kept beside the task in the bank; give --save too, or leave them out")
-    if o.architecture != "small" and by != TANGENT:
+    if o.architecture is not None and by != TANGENT:
         raise InputError("--architecture is of the untrained networks; give --method tangent too, or leave it out")
-    options = _options(o, architecture=o.architecture, embedding=by, method=o.method if by == TASK2VEC else None)
+    options = _options(
+        o,
+        architecture=o.architecture,
+        embedding=by,
+        method=o.method if by == TASK2VEC else None,
+        pseudo=PSEUDO.get(o.method, "soft"),
+    )
     found = embed(options, Reporter())
     if o.save:
         save(Bank(o.bank, demo=True), found, pictures=o.pictures)

@@ -34,3 +34,8 @@ def pixels_at(decoded: DecodedTask, have: InputSpec, want: InputSpec) -> NDArray
     if len(again) != len(decoded):
         raise InputError(f"images of '{decoded.task.name}' have gone or changed while they were used; start again")
     return again.pixels
+
+
+def sized(decoded: DecodedTask, have: InputSpec, want: InputSpec) -> DecodedTask:
+    """A task as another network wants its images; see ``pixels_at``."""
+    return replace(decoded, pixels=pixels_at(decoded, have, want))

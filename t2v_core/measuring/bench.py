@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
+from t2v_core.experts.images import sized
 from t2v_core.experts.weights import load_expert
-from t2v_core.probe.bundled import load_bundled
+from t2v_core.probe.bundled import SPEC, load_bundled
 from t2v_core.probe.probe import Probe
 from t2v_core.request import Report
 from t2v_core.selection.meta_task import KINDS, from_bank
@@ -81,7 +82,9 @@ class Bench:
         report: progress.
     """
 
-    def __init__(self, bank: Bank, worlds: Sequence[WorldTask], seed: int, report: Report) -> None:
+    def __init__(
+        self, bank: Bank, worlds: Sequence[WorldTask], seed: int, report: Report, probe: Probe | None = None
+    ) -> None:
         """Prepare the tasks.
 
         Args:
@@ -89,6 +92,7 @@ class Bench:
             worlds: tasks with their images; those that the bank does not hold with these very images are left out.
             seed: of everything random.
             report: progress.
+            probe: to see the tasks through, by default the bundled one.
 
         Raises:
             InputError: no target of the bank is among them, or it has no expert.
@@ -108,7 +112,7 @@ class Bench:
                 f"the bank at {bank.location} has no expert, or none of its targets with these very images; give "
                 "the --data and --seed it was built from"
             )
-        self.probe = load_bundled(CPU)
+        self.probe = probe or load_bundled(CPU)
         self._features: dict[tuple[str, tuple[str, ...]], Features] = {}
         self._forward, self._passed = Clock(), 0
 
@@ -135,7 +139,11 @@ class Bench:
     def probe_features(self, task: str) -> Features:
         """The probe's features ``[N, d]`` of a task's images."""
         item = self.tasks[task]
-        return self._seen(("probe", item.images), lambda: self.probe, lambda: item.decoded.pixels)
+        return self._seen(("probe", item.images), lambda: self.probe, lambda: self.at_probe(task).pixels)
+
+    def at_probe(self, task: str) -> DecodedTask:
+        """A task as the probe wants its images."""
+        return sized(self.tasks[task].decoded, SPEC, self.probe.info.spec)
 
     def source_features(self, expert: ExpertRecord) -> Features:
         """An expert's features ``[N, d]`` of its own task's images."""

@@ -54,9 +54,9 @@ def pseudotask(bench: Bench, settings: PseudoTaskSettings) -> Finding:
     found, seconds = {}, {}
     for number, (task, item) in enumerate(bench.tasks.items()):
         if item.images not in known:
-            clock = Clock()
+            decoded, clock = bench.at_probe(task), Clock()
             with clock.running():
-                embedding = embed_pseudotask(item.decoded, bench.probe, settings)
+                embedding = embed_pseudotask(decoded, bench.probe, settings)
             known[item.images] = embedding, clock.seconds
         found[task], seconds[task] = known[item.images]
         bench.report("PseudoTask", number + 1, len(bench.tasks), item.decoded.task.name)
@@ -74,7 +74,7 @@ def random_task2vec(bench: Bench, settings: Task2VecSettings) -> Finding:
     def embed(decoded: DecodedTask) -> Embedding:
         return embed_task(thinned(decoded, FEW, settings.seed), probe, settings).fisher
 
-    found, seconds = _embedded(bench, list(bench.tasks), embed)
+    found, seconds = _embedded(bench, list(bench.tasks), embed, lambda task: bench.tasks[task].decoded)
     return _compared(bench, found, seconds, fisher_distance)
 
 
@@ -179,12 +179,15 @@ def tangent_distance(a: Sequence[Embedding], b: Sequence[Embedding]) -> NDArray:
 
 
 def _embedded(
-    bench: Bench, tasks: Sequence[str], embed: Callable[..., Embedding]
+    bench: Bench,
+    tasks: Sequence[str],
+    embed: Callable[[DecodedTask], Embedding],
+    images: Callable[[str], DecodedTask] | None = None,
 ) -> tuple[dict[str, Embedding], dict[str, float]]:
-    """Each task's embedding, and the seconds it took."""
+    """Each task's embedding, and the seconds it took; from ``images``, by default as the probe wants them."""
     found, seconds = {}, {}
     for number, task in enumerate(tasks):
-        decoded, clock = bench.tasks[task].decoded, Clock()
+        decoded, clock = (images or bench.at_probe)(task), Clock()
         with clock.running():
             found[task] = embed(decoded)
         seconds[task] = clock.seconds

@@ -17,6 +17,8 @@ from t2v_core.errors import InputError
 from t2v_core.measuring import by_embedding, by_score
 from t2v_core.measuring.bench import MOST, Bench
 from t2v_core.measuring.finding import Finding
+from t2v_core.probe.probe import Probe
+from t2v_core.probe.weights import BUNDLED
 from t2v_core.request import Report
 from t2v_core.task.worlds import WorldTask
 from t2v_core.transferability.registry import SCORES
@@ -41,15 +43,18 @@ class Method:
     run: Callable[[Bench], Finding]
 
 
-def methods(seed: int = 0) -> dict[str, Method]:
+def methods(seed: int = 0, probe_id: str = BUNDLED) -> dict[str, Method]:
     """Every method by name: embeddings, scores, and what the rules that need no run cost.
 
     Args:
         seed: of everything random.
+        probe_id: the probe that sees the images, which decides how its Fisher information is estimated.
     """
-    task2vec = Task2VecSettings(seed=seed)
-    untrained = replace(task2vec, total_draws=by_embedding.DRAWS)
-    soft = PseudoTaskSettings(total_draws=by_embedding.DRAWS, chunks=by_embedding.CHUNKS, seed=seed)
+    task2vec = Task2VecSettings.for_probe(probe_id, None, seed=seed)
+    untrained = Task2VecSettings(total_draws=by_embedding.DRAWS, seed=seed)
+    soft = PseudoTaskSettings.for_probe(probe_id, None, chunks=by_embedding.CHUNKS, seed=seed)
+    if soft.estimator == untrained.estimator:
+        soft = replace(soft, total_draws=by_embedding.DRAWS)
     hard = replace(soft, labels="hard")
     robust = replace(task2vec, estimator="variational")
     few = replace(KEPT, networks=1, batches=1, seed=seed)
@@ -116,7 +121,13 @@ def methods(seed: int = 0) -> dict[str, Method]:
 
 
 def measure(
-    bank: Bank, worlds: Sequence[WorldTask], names: Sequence[str] | None = None, *, seed: int = 0, report: Report
+    bank: Bank,
+    worlds: Sequence[WorldTask],
+    names: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    report: Report,
+    probe: Probe | None = None,
 ) -> dict[str, float]:
     """Measure methods on a bank's targets and experts, and keep what is found in the bank.
 
@@ -129,6 +140,7 @@ def measure(
         names: of the methods; by default all.
         seed: of everything random.
         report: progress.
+        probe: that methods which need one see the images through, by default the bundled one.
 
     Returns:
         Seconds on the wall that each newly measured method took.
@@ -136,15 +148,18 @@ def measure(
     Raises:
         InputError: a name is unknown, or the tasks are not the bank's.
     """
-    known = methods(seed)
+    bench = Bench(bank, worlds, seed, report, probe)
+    shared: dict[str, object] = {"seed": seed, "most_images": MOST}
+    if bench.probe.info.id != BUNDLED:  # what was measured before there was a choice names none
+        shared["probe"] = bench.probe.info.id
+    known = methods(seed, bench.probe.info.id)
     unknown = [n for n in names or () if n not in known]
     if unknown:
         raise InputError(f"there is no method {unknown[0]!r}; choose among {', '.join(known)}")
-    bench = Bench(bank, worlds, seed, report)
     took = {}
     for name in names or known:
         method = known[name]
-        settings = json.loads(json.dumps(method.settings | {"seed": seed, "most_images": MOST}))
+        settings = json.loads(json.dumps(method.settings | shared))
         if _is_measured(bench, kept_methods(bank).get(name), settings):
             report(name, 1, 1, "measured before")
             continue

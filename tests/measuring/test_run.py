@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
 
 from t2v_core.bank.methods import kept_methods
 from t2v_core.cli import main
+from t2v_core.embedding import task2vec
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.tangent_kernel import gradients, tangent_kernel
 from t2v_core.embedding.task2vec import Task2VecSettings
@@ -20,11 +24,16 @@ from t2v_core.measuring import by_score, run
 from t2v_core.measuring.bench import CPU, Bench
 from t2v_core.measuring.by_embedding import CHUNKS, variational_agreement
 from t2v_core.measuring.run import measure, methods
+from t2v_core.probe import heads
+from t2v_core.probe.registry import load_probe
 from t2v_core.selection.bank_audit import audit_bank
+from t2v_core.selection.measured import NormCredit
 from t2v_core.selection.meta_task import from_bank
 from t2v_core.space.distances import symmetric
+from t2v_core.task.worlds import demo
 from t2v_core.transferability.knn import knn
 from t2v_core.transferability.registry import SCORES
+from tests.unlabelled import write_flat
 
 TARGETS = {"sizes", "counts", "colours", "turned"}
 EXPERTS = ["expert-shapes", "expert-textures"]
@@ -200,3 +209,33 @@ def test_the_variational_estimate_is_held_against_the_exact_one(tiny_bank, tiny)
     assert np.shape(facts["rho"]) == (len(facts["targets"]), len(facts["layers"]))
     assert np.nanmax(np.abs(facts["rho"])) <= 1
     assert np.median(facts["all"]) > 0.3  # two estimates of one thing
+
+
+@pytest.mark.slow
+def test_a_teacher_of_imagenets_shape_is_measured_and_ranks_images_without_labels(
+    tiny_bank, tiny, shapes, capsys, monkeypatch, tmp_path
+):
+    """PseudoTask by a ResNet-18 from a file, at its own 224 pixels, from `bank methods` to `recommend`."""
+    monkeypatch.setattr(task2vec, "SIGNED_PASSES", 20)
+    monkeypatch.setattr(heads, "MAX_STEPS", 10)
+    monkeypatch.setenv("T2V_WEIGHTS", str(tmp_path))
+    torch.manual_seed(0)
+    save_file(torchvision.models.resnet18().state_dict(), tmp_path / "resnet18.safetensors")
+    teacher = load_probe("resnet18", CPU)
+    assert Bench(tiny_bank, tiny, 0, silent, teacher).at_probe("shapes").pixels.shape[1:] == (224, 224, 3)
+    monkeypatch.setattr(demo, "demo_tasks", lambda *_: tiny)
+    command = ["bank", "methods", "cifar100", "--data", "any", "--bank", str(tiny_bank.location), "--probe", "resnet18"]
+    assert main([*command, "--only", "pseudotask"]) == 0
+    record = kept_methods(tiny_bank)["pseudotask"]
+    assert record.settings["probe"] == "resnet18"
+    assert record.facts["softness"] > 0
+    assert NormCredit(record).alpha(from_bank(tiny_bank)) >= 0  # tuned on the targets
+    assert set(tiny_bank.embeddings("pseudotask", teacher.info.weights_hash)) == {"shapes", "textures"}
+
+    flat = write_flat(tmp_path / "flat", shapes.take(shapes.task.held_out), 8)
+    capsys.readouterr()
+    ask = ["recommend", str(flat), "--bank", str(tiny_bank.location), "--probe", "resnet18", "--json"]
+    assert main(ask) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["selector"], found["probe"]["id"]) == ("pseudotask", "resnet18")
+    assert {row["task_id"] for row in found["ranking"]} == {"shapes", "textures"}
