@@ -397,3 +397,14 @@ def test_a_link_to_a_view_that_a_source_lacks_still_opens(open_page, place):
     app = open_page(place, source=PUBLISHED, view=EFFICIENCY)
     assert not app.exception
     assert len(drawn(app)) == 1
+
+
+def test_every_measured_method_stands_in_the_violins_of_the_demo_bank(open_page, tmp_path):
+    app = open_page(tmp_path / "demo", view="Task by task")
+    rules = app.multiselect[0]
+    every = ["asymmetric", "pseudotask", "tangent", "logme", "leep", "h_score", "domain"]
+    assert set(every) <= set(rules.options)
+    rules.set_value(every).run()
+    assert not app.exception
+    (chart,) = charts(app)
+    assert set(every) <= {trace.get("name") for trace in chart["figure"]["data"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,27 @@ def test_an_unlabelled_upload_is_welcome(upload, methods_path, flat, tmp_path):
     assert len(selector.options) == 2
     arguments = submit(app)
     assert (arguments["selector"], arguments["fit"]) == ("pseudotask", "none")
+
+
+def test_from_a_flat_folder_to_an_expert_on_one_page(upload, open_page, tmp_path, flat):
+    """On the shipped demo bank, which has measured what no labels cost."""
+    bank = tmp_path / "demo"
+    app = upload(flat, bank)
+    next(b for b in app.button if b.label == "Find my expert").click().run()
+    job = app.query_params["job"]
+    job = job if isinstance(job, str) else job[0]
+    assert wait_for(JobStore(Bank(bank)), job).state == DONE
+    app.run()
+    if "Start from:" not in text(app):
+        app.run()  # the fragment that watches the job asked for another run
+    assert not app.exception
+    shown = text(app)
+    assert "Start from:" in shown
+    assert "In place of labels." in shown
+    (given_up,) = [line for line in shown.splitlines() if "What was given up." in line]
+    assert "the ranking knows which images you have" in given_up
+    assert re.search(r"\d+ %", given_up)  # as measured on the demo meta-task
+    assert [b.label for b in app.get("download_button")]
 
 
 def test_one_class_is_served_as_if_without_labels(upload, methods_path, shapes_folder, tmp_path):
