@@ -26,7 +26,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from benchmarks.distances import processor
 from t2v_core.embedding.batches import balanced_batch
 from t2v_core.embedding.pseudotask import embed_pseudotask
-from t2v_core.embedding.tangent import TangentSettings, embed_tangent, embed_tangents
+from t2v_core.embedding.tangent import KEPT, TangentSettings, embed_tangent, embed_tangents
 from t2v_core.embedding.tangent_kernel import cosines, gradients, tangent_kernel, unit
 from t2v_core.fisher.mcr2 import mcr2_loss
 from t2v_core.probe.bundled import load_bundled
@@ -60,6 +60,10 @@ def cost(networks: int, resnets: int, device: torch.device) -> dict[str, float]:
         f"TTK, {networks} small networks": embed_tangent(
             small, TangentSettings("small", networks), device=device
         ).seconds,
+        f"TTK, {networks} small networks, four batches each": embed_tangent(
+            small, TangentSettings("small", networks, batches=4), device=device
+        ).seconds,
+        f"TTK, the {KEPT.networks} small networks of a bank": embed_tangent(small, KEPT, device=device).seconds,
         "TTK, a small network, one after the other": embed_tangent(
             small, TangentSettings("small", STACKED), device=device
         ).seconds
