@@ -141,7 +141,8 @@ def explore(bank: Bank) -> None:
         maps, perplexity, shown = wanted_maps(bank)
     version = bank.version()  # before the tables are made: what is drawn of them must not pass for a later bank's
     tables = {side: map_table(bank, metric, perplexity) for side, metric in maps.items()}
-    every = next(iter(tables.values()))
+    left, right = tables.values()
+    every = pd.concat([left, right[~right.index.isin(left.index)]])  # one without labels has no Task2Vec distance
     offered = colours(every)
     if not 3 <= len(every) <= MOST_CLUSTERED:
         del offered["cluster"]
@@ -175,7 +176,8 @@ def explore(bank: Bank) -> None:
         return
     focus = focused(chosen)
     lines = bool(focus) and lines_wanted()
-    joined = surroundings(bank, focus, NEIGHBOURS, True) if focus and lines else None
+    measures = list(maps.values())
+    joined = surroundings(bank, focus, measures, NEIGHBOURS, True, perplexity) if focus and lines else None
     columns = st.container(key="wrap").columns(len(maps))
     for column, (side, metric) in zip(columns, maps.items(), strict=True):
         table = tables[side]
@@ -184,7 +186,7 @@ def explore(bank: Bank) -> None:
         places = crc32(table[["x", "y"]].to_numpy(float).tobytes())  # they change without the bank: maps drawn anew
         settings = (
             *("map", bank.location, version, colour, metric, shown, perplexity, places),
-            maps["left"],  # it decides which tasks there are, and their clusters
+            maps["left"],  # its clusters are the colours
             focus if joined else None,
         )
         with column:
@@ -200,7 +202,9 @@ def explore(bank: Bank) -> None:
                 on_choose=select,
             )
     say_what_is_seen(maps, added(bank))
-    around = surroundings(bank, focus, NEIGHBOURS, lines) if focus else None  # takes a while: the maps come first
+    around = (
+        surroundings(bank, focus, measures, NEIGHBOURS, lines, perplexity) if focus else None
+    )  # takes a while: the maps come first
     left, right = st.columns([1.7, 1])
     with left:
         show_table(visible, chosen)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pages.common.chart import draw, kept
 from pages.common.data import task_table
-from pages.common.frame import BANK, EXPERT, open_page
+from pages.common.frame import BANK, EXPERT, open_page, plain
 from pages.common.selected import selected
 from pages.common.space import METRICS, available_metrics, distances, map_link, paths_of, records
 from pages.common.takeaway import download
@@ -85,12 +85,17 @@ def content_of(tasks: list[str]) -> str:
     return content_key("cluster", sorted(tasks))[:10]
 
 
+def editor_of(table: pd.DataFrame) -> str:
+    """The editor of these clusters: changes to others, even as many, must not be laid over them."""
+    return f"cluster_editor_{content_of([content_of(members) for members in table['members']])}"
+
+
 def given_names() -> dict[str, str]:
     """The names that people gave to clusters, by what these hold: of this session, and in the address."""
     found = st.session_state.setdefault(NAMES, {})
     for entry in st.query_params.get_all(NAMED):
         cluster, _, name = entry.partition(" ")
-        found.setdefault(cluster, name[:LONGEST_NAME])
+        found[cluster] = name[:LONGEST_NAME]
     return found
 
 
@@ -98,9 +103,11 @@ def keep_names(table: pd.DataFrame) -> None:
     """Keep the names a person gave, so that they outlive another cut; those of this cut stand in the address."""
     given = st.session_state[NAMES]
     contents = [content_of(members) for members in table["members"]]
-    for row, change in st.session_state["cluster_editor"]["edited_rows"].items():
+    for row, change in st.session_state[editor_of(table)]["edited_rows"].items():
         if name := (change.get("name") or "").strip():
             given[contents[int(row)]] = name
+        else:  # taken away: it is called after what is in it again
+            given.pop(contents[int(row)], None)
     st.query_params[NAMED] = [f"{cluster} {given[cluster]}" for cluster in contents if cluster in given]
 
 
@@ -109,7 +116,7 @@ def show_clusters(table: pd.DataFrame, names: dict[str, str]) -> None:
     shown = table.assign(examples=[" · ".join(names[i] for i in m[:EXAMPLES]) for m in table["members"]])
     st.data_editor(
         shown[["name", "tasks", "within", "largest group", "examples"]],
-        key="cluster_editor",
+        key=editor_of(table),
         placeholder="–",
         disabled=["cluster", "tasks", "within", "largest group", "examples"],
         column_config={
@@ -216,7 +223,8 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
     show_clusters(table, names)
     if chosen is not None:
         row = table.loc[chosen]
-        st.markdown(f"**Cluster {chosen}, {row['name']}:** {' · '.join(names[i] for i in row['members'])}")
+        members = " · ".join(plain(names[i]) for i in row["members"])
+        st.markdown(f"**Cluster {chosen}, {plain(row['name'])}:** {members}")
         map_link(row["members"][::-1], "See it on the Task map")
     else:
         st.caption("Choose one under “Enlarge a cluster” to see all its tasks and to open it on the Task map.")

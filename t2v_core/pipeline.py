@@ -92,8 +92,11 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
     if method != TANGENT:
         probe = load_probe(options.probe, device, staged(report, "loading the probe"))
     loaded = time.perf_counter()
-    architecture = options.architecture or suited_networks(found.task)
-    spec = SPECS[architecture] if probe is None else probe.info.spec
+    if probe is None:
+        architecture = options.architecture or suited_networks(found.task)
+        spec = SPECS[architecture]
+    else:
+        spec = probe.info.spec
     blind = method == PSEUDOTASK or not found.learnable
     decoded, warnings = read_task(found.task, options, spec, report, blind=blind)
     read = time.perf_counter()
@@ -130,8 +133,8 @@ def _by_probe(
         if options.pseudo == "hard":
             settings = replace(settings, labels="hard")
         elif options.pseudo == "variational":
-            settings = replace(ALGORITHM_1, seed=options.seed)
-            refits = False  # one optimisation, whose head is not fitted again
+            settings = replace(ALGORITHM_1, seed=options.seed)  # one optimisation, whose head is not fitted again
+            refits = False
         return [
             embed_pseudotask(decoded, probe, settings, refits=refits, progress=progress),
             embed_domain(decoded, probe, seed=options.seed),

@@ -79,6 +79,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
             f"what the bank at {bank.location} keeps for {chosen.name!r} was measured with other settings than are in "
             "use; measure it anew with `python -m t2v_core bank methods`, or choose another selector"
         )
+    kept_here = {task_id: kept for task_id, kept in kept_here.items() if kept.space == target.space}
     sources = unseen(bank, kept_here, list(task.decoded.digests))  # heads are judged on those held out
     experts = {e.id: e for e in bank.experts()}
     left_out = [e.name for e in experts.values() if e.id != GENERIC and e.task_id not in kept_here]
@@ -91,7 +92,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     targets = meta.of_kinds(tuple(KINDS))
     if learned:
         sources = moved(sources, learned_shifts(bank, Model2Vec(), targets))
-    alpha = credit(bank, meta, chosen)
+    alpha = credit(bank, meta, chosen, target.probe_id)
     ranked = rank_experts(target, sources, task.info, metric, alpha=alpha, seed=options.seed)
     usual = usual_distances(bank, meta, chosen, kept_here, alpha)
     audits = audit_bank(bank, meta, learned=learned)
@@ -126,7 +127,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         "ranking": rows,
         "generic": generic,
         "audit": json.loads(audit_table(audits).to_json(orient="records")),
-        "track_record": [record.as_json() for record in track_records(audits, chosen)],
+        "track_record": [record.as_json() for record in track_records(audits, chosen, target.probe_id)],
         "warnings": task.warnings,
         "seconds": {name: round(value, 2) for name, value in task.seconds.items()},
     }

@@ -151,15 +151,16 @@ def suited_networks(task: Task) -> Literal["resnet18", "small"]:
     """The untrained networks for images of this size: WLF's ResNet-18, and small ones for small images.
 
     Raises:
-        InputError: none of the first images can be read.
+        InputError: none of the images looked at can be read.
     """
     sides = []
-    for position in task.index[:LOOKED_AT].tolist():
+    spread = np.linspace(0, len(task) - 1, min(LOOKED_AT, len(task))).astype(int)
+    for position in task.index[spread].tolist():
         with suppress(InputError):
             sides.append(min(task.source.load(position)[0].size))
     if not sides:
         raise InputError(
-            f"none of the first {LOOKED_AT} images of '{task.name}' can be read; look at them, or name --architecture"
+            f"none of {len(spread)} images of '{task.name}' can be read; look at them, or name --architecture"
         )
     return "small" if np.median(sides) <= SMALL else "resnet18"
 

@@ -141,6 +141,8 @@ def test_more_tasks_than_an_address_takes_are_chosen_by_a_link(open_page, bank_p
     assert not other.exception
     assert "not kept in this bank" in other.toast[0].value
     assert "All 8 tasks" in text(other)
+    assert not other.run().exception
+    assert not open_page(MAP, bank_path, tasks="0123456789abcdef").run().exception
 
 
 def test_what_was_chosen_stands_in_the_address_of_the_next_page(open_page, bank_path):
@@ -244,7 +246,9 @@ def test_neighbours_and_uncertainty_are_drawn_on_request(open_page, bank_path):
 
 def test_hiding_every_kind_leaves_a_hint(open_page, bank_path):
     app = open_page(MAP, bank_path)
+    app.selectbox(key="map_colour").set_value("cluster")
     app.multiselect(key="map_kinds").set_value([]).run()
+    assert not app.exception
     assert "Every kind of task is hidden" in text(app)
 
 

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import update
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.methods import MethodRecord, keep_method
 from t2v_core.bank.schema import job as table
 from t2v_core.bank.transfer import copy_tasks
 from t2v_core.jobs.store import DONE, JobStore
-from tests.conftest import text, zip_folder
+from tests.conftest import charts, text, zip_folder
 from tests.jobs.test_jobs import wait_for
 from tests.test_pages import PAGES
 from tests.unlabelled import write_flat
@@ -44,6 +45,11 @@ def submit(app) -> dict:
     assert not app.exception
     job = app.query_params["job"]
     return JobStore(Bank(os.environ["T2V_BANK"])).get(job if isinstance(job, str) else job[0]).arguments
+
+
+def points(chart) -> list:
+    """What stands behind every point of a chart."""
+    return [row for trace in chart["figure"]["data"] for row in trace.get("customdata", ())]
 
 
 def finished(bank: Path, path: Path, **arguments):
@@ -89,6 +95,25 @@ def test_from_a_flat_folder_to_an_expert_on_one_page(upload, open_page, tmp_path
     assert "the ranking knows which images you have" in given_up
     assert re.search(r"\d+ %", given_up)  # as measured on the demo meta-task
     assert [b.label for b in app.get("download_button")]
+
+
+def test_another_teacher_that_was_measured_is_offered(upload, methods_path, flat):
+    bank = Bank(methods_path)
+    record = MethodRecord(
+        name="pseudotask:resnet18",
+        title="by ResNet-18",
+        labels=False,
+        every_expert=False,
+        settings={},
+        seconds=1.0,
+        once=0.0,
+    )
+    keep_method(bank, record)
+    app = upload(flat, methods_path)
+    probe = next(s for s in app.selectbox if s.label == "Probe network")
+    assert probe.options[-1] == "resnet18, as PseudoTask's teacher alone"
+    probe.set_value("resnet18")
+    assert submit(app)["probe"] == "resnet18"
 
 
 def test_one_class_is_served_as_if_without_labels(upload, methods_path, shapes_folder, tmp_path):
@@ -141,6 +166,15 @@ def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_pa
         opened = open_page(page, methods_path)
         assert not opened.exception
         assert not opened.error
+    if case == "tangent":  # it is on no map but the kernel's
+        return
+    mine = next(t for t in Bank(methods_path).tasks() if t.name == "mine")
+    for colour in ("role in this bank", "cluster"):
+        on_map = open_page("pages/1_Task_map.py", methods_path, task=mine.id, map_colour=colour, map_lines="true")
+        assert not on_map.exception
+        drawn = [chart["alt"] for chart in charts(on_map) if any(r[0] == mine.id for r in points(chart))]
+        assert drawn == ["Map of the tasks, domain (images only)"]
+        assert "It has no Task2Vec distance" in text(on_map)
     assert "mine" in open_page("pages/3_Bank.py", methods_path).dataframe[0].value["name"].tolist()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.frame import COMPARE, SIMILARITY
-from pages.common.maps import Surroundings, map_table
+from pages.common.frame import COMPARE, SIMILARITY, plain
+from pages.common.maps import Surroundings
 from pages.common.pictures import show_strip
 from pages.common.selected import address, select
-from pages.common.space import distances
+from pages.common.space import METRICS, distances, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 
@@ -41,7 +41,7 @@ def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
         hide_index=True,
         column_config=COLUMNS,
         height=min(420, 38 + 35 * max(1, len(rows))),
-        on_select=lambda: take_row(rows),
+        on_select=lambda: take_row(rows, chosen),
         selection_mode="single-row",
     )
     with st.container(horizontal=True):
@@ -52,14 +52,14 @@ def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
             st.page_link(SIMILARITY, label="See their matrix", icon=":material/grid_on:", query_params=known)
 
 
-def take_row(rows: pd.DataFrame) -> None:
+def take_row(rows: pd.DataFrame, chosen: list[str]) -> None:
     """Look at the task of the row that was clicked; where nothing was chosen yet, choose it."""
     picked = st.session_state["map_table"].selection.rows
     if not picked:
         return
     task = rows.index[picked[0]]
     st.query_params["focus"] = task
-    if not st.session_state.get("tasks"):
+    if not chosen:
         select([task])
 
 
@@ -84,20 +84,22 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
         st.write("Click a point, a row of the table, or search above, to see what a task is made of and what is near.")
         return
     row = tasks.loc[focus]
-    st.subheader(row["name"])
+    st.subheader(plain(row["name"]))
     st.write(
-        f"{row['path']}  \n{row['classes']} classes · {row['images']:,} images · a linear head is right on "
+        f"{plain(row['path'])}  \n{row['classes']} classes · {row['images']:,} images · a linear head is right on "
         f"{row['accuracy']}"
     )
     show_strip(bank, focus)
-    everyone = map_table(bank)["name"]
+    known = records(bank)
     near = pd.DataFrame(
         {
-            "nearest tasks": everyone.reindex(around.neighbours.index),
+            "nearest tasks": [known[i].name for i in around.neighbours.index],
             "distance": around.neighbours["distance"],
             "±": around.neighbours["spread"],
         }
     )
+    if around.metric != "symmetric":
+        st.caption(f"It has no Task2Vec distance, so what follows is by {METRICS[around.metric]}.")
     numbers = {
         "nearest tasks": st.column_config.TextColumn(width=190),
         "distance": st.column_config.NumberColumn(format="%.3f", width=70),
@@ -115,6 +117,6 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
     )
     download(
         "Download all its distances",
-        distances(bank, "symmetric")[focus].rename("distance").rename_axis("task").reset_index(),
+        distances(bank, around.metric)[focus].rename("distance").rename_axis("task").reset_index(),
         focus,
     )

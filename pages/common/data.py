@@ -9,6 +9,8 @@ import streamlit as st
 
 from pages.common.selection import kind_title
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.methods import kept_methods
+from t2v_core.embedding.record import PSEUDOTASK
 from t2v_core.selection.audit import audit_by_kind
 from t2v_core.selection.audit import audit_table as table_of_audits
 from t2v_core.selection.bank_audit import audit_bank
@@ -63,6 +65,17 @@ def compared(gain: float, low: float, high: float) -> str:
 def kept_ways(bank: Bank) -> list[str]:
     """Names of the ways to rank experts that the bank keeps embeddings of its experts' tasks for."""
     return _kept_ways(bank, bank.location, bank.version())
+
+
+def teachers(bank: Bank) -> list[str]:
+    """Registry names of the probes that PseudoTask was measured with on the bank, beside the bundled one."""
+    return _teachers(bank, bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _teachers(_bank: Bank, location: str, version: int) -> list[str]:
+    named = [name.partition(":") for name in kept_methods(_bank)]
+    return [probe for method, _, probe in named if method == PSEUDOTASK and probe]
 
 
 def track_record(bank: Bank, way: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from pages.common.frame import plain
 from pages.common.selected import selected
 from pages.common.space import METRICS, Held, Placed, held, map_link, records
 from pages.common.takeaway import download
@@ -85,11 +86,11 @@ def inspect_row(key: str, rows: list[list[str]]) -> None:
 
 def inspect(found: Placed, result: Held, look: list[str], names: dict[str, str]) -> None:
     """One or two tasks with their places and their nearest tasks."""
-    st.subheader(" and ".join(names[i] for i in look))
+    st.subheader(" and ".join(plain(names[i]) for i in look))
     row = st.container(horizontal=True)
     for task in look:
         with row.container(width=470):
-            st.markdown(f"**{names[task]}**  \n{place(found, task)}")
+            st.markdown(f"**{plain(names[task])}**  \n{plain(place(found, task))}")
             near = result.distance.loc[task].drop(task).nsmallest(NEAREST)
             steps = found.distance[found.ids.index(task)]
             st.dataframe(

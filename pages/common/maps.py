@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ REACH = 100
 MOST_CLUSTERED = 2000
 """Tasks up to which the map offers clusters: beyond, building the tree takes longer than a page may."""
 CLUSTERS = 10
+UNKNOWN = "no such distance"
+"""In place of the cluster of a task that the clustered distance does not know."""
 
 OTHER_COLOURS = {
     "role in this bank": "role",
@@ -77,8 +80,11 @@ def _not_uploads(bank: Bank) -> list[str]:
 
 def clusters(bank: Bank, metric: str, ids: list[str]) -> pd.Series:
     """The cluster of each task by a metric, by id, as the page "Similarity matrix" first shows them."""
-    found = tree(bank, metric, "complete", ids).cut(clusters=min(CLUSTERS, len(ids)))
-    return pd.Series([f"cluster {number:02d}" for number in found], index=ids)
+    known = distances(bank, metric).index.intersection(ids).tolist()
+    if not known:
+        return pd.Series(UNKNOWN, index=ids)
+    found = tree(bank, metric, "complete", known).cut(clusters=min(CLUSTERS, len(known)))
+    return pd.Series([f"cluster {number:02d}" for number in found], index=known).reindex(ids).fillna(UNKNOWN)
 
 
 def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:
@@ -100,28 +106,47 @@ def place_task(bank: Bank, embedding: Embedding) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What lies around a task in the Task2Vec space.
+    """What lies around a task.
 
     Attributes:
+        metric: the distance it is measured by.
         neighbours: one row a neighbour, nearest first, by id: ``distance``, and ``spread``, its standard deviation
-            over bootstrap rounds, NaN where an embedding has a single chunk.
-        cloud: ``[R, 2]`` where the task might as well lie on the map, relative to its place; None where not asked for.
+            over bootstrap rounds, NaN where an embedding has a single chunk and for other distances than Task2Vec's.
+        cloud: ``[R, 2]`` where the task might as well lie on the Task2Vec map, relative to its place; None where not
+            asked for, or another distance is measured.
     """
 
+    metric: str
     neighbours: pd.DataFrame
     cloud: NDArray | None
 
 
-def surroundings(bank: Bank, task: str, count: int, cloud: bool) -> Surroundings:
-    """The nearest tasks of one task, and how its own sampling noise blurs its distances and its place."""
-    return _surroundings(bank, task, count, cloud, bank.location, bank.version())
+def surroundings(
+    bank: Bank, task: str, metrics: Sequence[str], count: int, cloud: bool, perplexity: float = PERPLEXITY
+) -> Surroundings:
+    """The nearest tasks of one task, and how its own sampling noise blurs its distances and its place.
+
+    Args:
+        bank: the bank.
+        task: its id; it has a distance by one of the metrics.
+        metrics: names, of which the first that knows the task is measured by; Task2Vec goes before all.
+        count: of neighbours.
+        cloud: whether to see where else on the map it might lie.
+        perplexity: of that map.
+    """
+    metric = next(m for m in ("symmetric", *metrics) if task in distances(bank, m).index)
+    return _surroundings(bank, task, metric, count, cloud, perplexity, bank.location, bank.version())
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _surroundings(_bank: Bank, task: str, count: int, cloud: bool, location: str, version: int) -> Surroundings:
-    nearest = distances(_bank, "symmetric")[task].drop(task).nsmallest(REACH)
+def _surroundings(
+    _bank: Bank, task: str, metric: str, count: int, cloud: bool, perplexity: float, location: str, version: int
+) -> Surroundings:
+    nearest = distances(_bank, metric)[task].drop(task).nsmallest(REACH)
     near = nearest.iloc[:count]
-    places = map_table(_bank)
+    if metric != "symmetric":
+        return Surroundings(metric, pd.DataFrame({"distance": near, "spread": np.nan}), None)
+    places = map_table(_bank, metric, perplexity)
     within = [i for i in nearest.index if not places.at[i, "placed"]] if cloud else []
     found = _bank.embeddings(TASK2VEC, next(iter(_bank.probes())), [task, *near.index, *within])
     rng = np.random.default_rng(0)
@@ -134,4 +159,4 @@ def _surroundings(_bank: Bank, task: str, count: int, cloud: bool, location: str
         distance = symmetric(np.vstack([found[task].vector, drawn]), vectors)
         moved = place(places.loc[within, ["x", "y"]].to_numpy(), distance)
         moved = moved[1:] - moved[0]
-    return Surroundings(pd.DataFrame({"distance": near, "spread": spread}), moved)
+    return Surroundings(metric, pd.DataFrame({"distance": near, "spread": spread}), moved)

@@ -153,10 +153,12 @@ def show_table(found: Compared) -> None:
     if names.open:
         names.markdown("\n".join(f"- **{rule}**: {title}" for rule, title in found.table["title"].items()))
         names.caption(
-            "Costs are processor time of one run on one machine. Features that several methods share are computed once "
-            "and charged to each as if it ran alone. LEEP and NCE need the expert's own classifier, which the bank's "
-            "experts come without: a linear head fitted on the expert's own task stands for it. RSA compares with the "
-            "probe, where its authors train a network on the target."
+            "Costs are processor time on one machine. The scores of Task2Vec and domain are the bank's own, and what "
+            "they cost was measured afterwards, Task2Vec's on a part of the tasks; every other cost is of the run "
+            "that gave the scores. Features that several methods share are computed once and charged to each as if it "
+            "ran alone. LEEP and NCE need the expert's own classifier, which the bank's experts come without: a "
+            "linear head fitted on the expert's own task stands for it. RSA compares with the probe, where its "
+            "authors train a network on the target."
         )
 
 

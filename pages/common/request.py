@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from pages.common.data import kept_ways
+from pages.common.data import kept_ways, teachers
 from pages.common.intake import Preview
 from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import PSEUDOTASK
 from t2v_core.probe.weights import preferred
 from t2v_core.selection.ways import DEFAULT, TANGENT, WAYS, WITHOUT_LABELS
 
@@ -59,6 +60,8 @@ def ask(bank: Bank, name: str, seen: Preview) -> dict[str, Any] | None:
                 offered,
                 format_func=lambda w: WAYS[w].title + (" (recommended)" if w == default else ""),
             )
+            others = [name for name in teachers(bank) if name not in probes] if PSEUDOTASK in offered else []
+            probes |= {name: f"{name}, as PseudoTask's teacher alone" for name in others}
             probe = st.selectbox("Probe network", list(probes), format_func=probes.get)
             st.caption(f"The probe must be the one the bank's experts were embedded by. {preferred()[1]}")
             most = st.number_input("Use at most this many images to learn from", 100, 20000, 2000, 100)

@@ -18,6 +18,9 @@ TASKS = "tasks"
 LISTED, KEPT = "task", "tasks"
 """Parameters of the address."""
 
+FOLLOWED = "tasks_followed"
+"""The kept selection that was taken over last."""
+
 LINKED = 300
 """More ids do not fit into an address."""
 
@@ -57,6 +60,7 @@ def select(tasks: Sequence[str]) -> None:
     """Choose tasks, for all pages and in the address; none clears the choice."""
     st.session_state[TASKS] = list(dict.fromkeys(tasks))
     found = address(tasks)
+    st.session_state[FOLLOWED] = found.get(KEPT)
     for name in (LISTED, KEPT):
         if name in found:
             st.query_params[name] = found[name]
@@ -69,16 +73,13 @@ def _linked() -> list[str]:
     name = st.query_params.get(KEPT)
     if listed or not name:
         return listed
-    return _kept(name, current_bank().location)
-
-
-@st.cache_resource(show_spinner=False, max_entries=16)
-def _kept(name: str, location: str) -> list[str]:
-    found = current_bank().derived(_key(name))
-    if found is None:
+    if st.session_state.get(FOLLOWED) != name:  # read once, not at every answer
+        st.session_state[FOLLOWED] = name
+        found = current_bank().derived(_key(name))
+        if found is not None:
+            return found.tolist()
         st.toast("This link's selection is not kept in this bank: it was made with another one.")
-        return []
-    return found.tolist()
+    return []
 
 
 def _key(name: str) -> str:

@@ -22,6 +22,7 @@ from t2v_core.bank.packed import unpack
 from t2v_core.bank.statements import put_embedding, upsert
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
+from t2v_core.probe.weights import BUNDLED
 
 HASH = 16
 """Hex digits of a content hash that are kept."""
@@ -94,6 +95,11 @@ def keep_method(bank: Bank, record: MethodRecord) -> None:
         "arrays": buffer.getvalue(),
     }
     save_method_rows(bank, [row])
+
+
+def name_by(method: str, probe_id: str) -> str:
+    """What a method is called that saw the images through this probe: the bundled one goes without saying."""
+    return method if probe_id.partition(":")[0] == BUNDLED else f"{method}:{probe_id}"
 
 
 def kept_methods(bank: Bank) -> dict[str, MethodRecord]:

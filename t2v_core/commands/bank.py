@@ -38,7 +38,9 @@ def add_bank(command: Callable[..., argparse.ArgumentParser], commands: Any) -> 
     measured = command(bank, "methods", _bank_methods, show_facts, about)
     measured.add_argument("dataset", choices=["cifar100"])
     measured.add_argument("--data", type=Path, required=True, help="the images the bank was built from, folder or zip")
-    measured.add_argument("--probe", help="that sees the images for methods which need one; by default the bank's own")
+    measured.add_argument(
+        "--probe", default="bundled", help="PseudoTask's teacher; by another, PseudoTask alone is measured"
+    )
     measured.add_argument("--only", nargs="+", metavar="METHOD", help="these methods alone")
     about = "Give tasks made by code the small pictures they lack, in a bank built before banks kept any."
     command(bank, "pictures", _bank_pictures, show_facts, about)
@@ -86,7 +88,6 @@ def _bank_methods(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.measuring.run import measure
     from t2v_core.probe.probe import pick_device
     from t2v_core.probe.registry import load_probe
-    from t2v_core.probe.weights import BUNDLED
     from t2v_core.selection.bank_audit import audit_bank
     from t2v_core.selection.meta_task import from_bank
     from t2v_core.task.worlds.demo import demo_tasks
@@ -94,10 +95,8 @@ def _bank_methods(o: argparse.Namespace) -> dict[str, Any]:
     report = Reporter()
     bank = Bank(o.bank, demo=True)
     tasks = demo_tasks(o.data, o.seed, lambda done, total, text: report("reading CIFAR-100", done, total, text))
-    own = next(iter(bank.probes().values()), None)
-    name = o.probe or (own.id if own else BUNDLED)
     probe = load_probe(
-        name, pick_device("cpu"), lambda done, total, text: report("loading the probe", done, total, text)
+        o.probe, pick_device("cpu"), lambda done, total, text: report("loading the probe", done, total, text)
     )
     seconds = measure(bank, tasks, o.only, seed=o.seed, report=report, probe=probe)
     report("judging the methods", 0, 0, "")

@@ -8,7 +8,7 @@ expert's features of its own task, and stands for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -68,12 +68,15 @@ def h_divergence_scores(bench: Bench) -> Finding:
 def emd_scores(bench: Bench) -> Finding:
     """EMD between class means of the probe's features."""
     score, clock = SCORES["emd"], Clock()
-    needed = dict.fromkeys([*bench.targets, *bench.own_tasks])
-    means = {t: class_means(bench.probe_features(t), bench.tasks[t].decoded.task.labels) for t in needed}
+
+    @cache
+    def means(task: str) -> tuple[NDArray, NDArray]:
+        return class_means(bench.probe_features(task), bench.tasks[task].decoded.task.labels)
 
     def similar(target: str, expert: ExpertRecord) -> float:
+        ours, theirs = means(target), means(bench.source[expert.id])
         with clock.running():
-            return score.function(*means[target], *means[bench.source[expert.id]])
+            return score.function(*ours, *theirs)
 
     return _between_tasks(bench, score, clock, similar)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.methods import MethodRecord, add_embeddings, keep_method, kept_methods
+from t2v_core.bank.methods import MethodRecord, add_embeddings, keep_method, kept_methods, name_by
 from t2v_core.embedding.pseudotask import PseudoTaskSettings
 from t2v_core.embedding.tangent import KEPT
 from t2v_core.embedding.task2vec import Task2VecSettings
@@ -22,6 +22,9 @@ from t2v_core.probe.weights import BUNDLED
 from t2v_core.request import Report
 from t2v_core.task.worlds import WorldTask
 from t2v_core.transferability.registry import SCORES
+
+BY_TEACHER = ("pseudotask", "pseudotask-hard")
+"""Methods that another probe can be the teacher of, beside the bundled one: each is kept under its own name."""
 
 
 @dataclass(frozen=True)
@@ -140,26 +143,32 @@ def measure(
         names: of the methods; by default all.
         seed: of everything random.
         report: progress.
-        probe: that methods which need one see the images through, by default the bundled one.
+        probe: PseudoTask's teacher, by default the bundled one; by another only ``BY_TEACHER`` are measured.
 
     Returns:
         Seconds on the wall that each newly measured method took.
 
     Raises:
-        InputError: a name is unknown, or the tasks are not the bank's.
+        InputError: a name is unknown, the probe is not the bundled one and has no part in a method, or the tasks are
+            not the bank's.
     """
     bench = Bench(bank, worlds, seed, report, probe)
-    shared: dict[str, object] = {"seed": seed, "most_images": MOST}
-    if bench.probe.info.id != BUNDLED:  # what was measured before there was a choice names none
-        shared["probe"] = bench.probe.info.id
-    known = methods(seed, bench.probe.info.id)
+    probe_id = bench.probe.info.id
+    known = methods(seed, probe_id)
     unknown = [n for n in names or () if n not in known]
     if unknown:
         raise InputError(f"there is no method {unknown[0]!r}; choose among {', '.join(known)}")
+    if probe_id.partition(":")[0] != BUNDLED:  # all others were measured by the bundled one, and must stay comparable
+        known = {name: known[name] for name in BY_TEACHER}
+        if others := [n for n in names or () if n not in known]:
+            raise InputError(
+                f"{others[0]!r} is measured by the bundled probe alone; with --probe give --only "
+                f"{' or '.join(BY_TEACHER)}"
+            )
     took = {}
-    for name in names or known:
-        method = known[name]
-        settings = json.loads(json.dumps(method.settings | shared))
+    for plain in names or known:
+        method, name = known[plain], name_by(plain, probe_id)
+        settings = json.loads(json.dumps(method.settings | {"seed": seed, "most_images": MOST}))
         if _is_measured(bench, kept_methods(bank).get(name), settings):
             report(name, 1, 1, "measured before")
             continue
@@ -170,7 +179,7 @@ def measure(
             bank,
             MethodRecord(
                 name=name,
-                title=method.title,
+                title=method.title if name == plain else f"{method.title}, by {bench.probe.info.title}",
                 labels=method.labels,
                 every_expert=method.every_expert,
                 settings=settings,

@@ -55,8 +55,7 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = No
     sections = list(first)
     if not distance.empty:
         # An embedding that is wholly zero has no distance to any other, and no place on the map.
-        known = np.isfinite(distance.to_numpy()).sum(1) > min(1, len(distance) - 1)
-        distance = distance.loc[known, known]
+        distance = _known(distance)
         table = _as_text(task_table(bank))
         tasks = map_table(bank, table, distance)
         sections += [
@@ -76,6 +75,12 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = No
     )
 
 
+def _known(distance: pd.DataFrame) -> pd.DataFrame:
+    """Without tasks that have no distance to any other: their embedding is missing or wholly zero."""
+    known = np.isfinite(distance.to_numpy()).sum(1) > min(1, len(distance) - 1)
+    return distance.loc[known, known]
+
+
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     """A table whose words Plotly shows letter by letter; ids stay as they are."""
     words = table.select_dtypes(exclude="number").columns.drop("id")
@@ -92,7 +97,7 @@ def _map(tasks: pd.DataFrame, task: str | None) -> Section:
 
 
 def _domain_map(bank: Bank, table: pd.DataFrame, task: str | None) -> list[Section]:
-    distance = task_distances(bank, "domain")
+    distance = _known(task_distances(bank, "domain"))
     if len(distance) < LEAST:
         return []
     tasks = map_table(bank, table, distance)
@@ -112,7 +117,7 @@ def _taxonomy(bank: Bank, distance: pd.DataFrame) -> list[Section]:
     placed = [i for i in distance.index if own_paths(records[i])]
     kinds = kinds_with_a_place(sorted({records[i].kind for i in placed}))
     found = {METRICS["symmetric"]: distance}
-    domain = task_distances(bank, "domain")
+    domain = _known(task_distances(bank, "domain"))
     if domain.index.isin(placed).any():
         found[METRICS["domain"]] = domain
     ids = [i for i in placed if records[i].kind in kinds and all(i in d.index for d in found.values())]

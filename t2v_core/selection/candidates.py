@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.methods import kept_methods
+from t2v_core.bank.methods import kept_methods, name_by
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
+from t2v_core.probe.weights import BUNDLED
 from t2v_core.selection.bank_audit import kept
 from t2v_core.selection.measured import NormCredit
 from t2v_core.selection.meta_task import KINDS, MetaTask
@@ -106,14 +107,14 @@ def moved(sources: dict[str, Embedding], shifts: dict[str, NDArray[np.float64]])
     }
 
 
-def credit(bank: Bank, meta: MetaTask, way: Way) -> float:
+def credit(bank: Bank, meta: MetaTask, way: Way, probe_id: str = BUNDLED) -> float:
     """The weight alpha of what a way gives large sources credit for.
 
-    PseudoTask's is the one that did best on the bank's own targets, 0 where it was not measured on them.
+    PseudoTask's is the one that did best on the bank's own targets, 0 where it was not measured on them by this probe.
     """
     if way.name != PSEUDOTASK:
         return ALPHA
-    record = kept_methods(bank).get(PSEUDOTASK)
+    record = kept_methods(bank).get(name_by(PSEUDOTASK, probe_id))
     if record is None or record.costs_only or "norms" not in record.facts:
         return 0.0
     return NormCredit(record).alpha(meta.of_kinds(tuple(KINDS)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
+from t2v_core.embedding.record import PSEUDOTASK
 from t2v_core.selection.audit import OFFSET, needs_offset
 from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.nearest import chosen_on_others
@@ -90,6 +91,6 @@ def measured_selectors(bank: Bank) -> list[Selector]:
     for record in kept_methods(bank).values():
         if not record.costs_only:
             found.append(Measured(record))
-        if "norms" in record.facts and record.name == "pseudotask":
+        if "norms" in record.facts and record.name.partition(":")[0] == PSEUDOTASK:
             found.append(NormCredit(record))
     return found

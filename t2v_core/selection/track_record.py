@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from t2v_core.bank.methods import name_by
 from t2v_core.embedding.record import PSEUDOTASK
+from t2v_core.probe.weights import BUNDLED
 from t2v_core.selection.audit import Audit
 from t2v_core.selection.regret import Estimate, picked
 from t2v_core.selection.ways import DEFAULT, Way
 from t2v_core.selection.words import interval
-
-CREDITED = {PSEUDOTASK: f"{PSEUDOTASK}-norm"}
-"""Ways that are audited under another name once the weight of their sources' norms is tuned on the bank's targets."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,30 @@ class TrackRecord:
         }
 
 
-def track_records(audits: dict[str, Audit], way: Way) -> list[TrackRecord]:
-    """The record of one way on every kind of target it was audited on (see ``audit_by_kind``); none if on no kind."""
-    return [record for kind, found in audits.items() if (record := _record(kind, found, way)) is not None]
+def track_records(audits: dict[str, Audit], way: Way, probe_id: str = BUNDLED) -> list[TrackRecord]:
+    """The record of one way on every kind of target it was audited on; none if on no kind.
+
+    Args:
+        audits: from ``audit_by_kind``.
+        way: how experts are ranked.
+        probe_id: of the probe that PseudoTask has for a teacher.
+    """
+    # PseudoTask goes by another name once the weight of its sources' norms is tuned on the bank's targets.
+    name = name_by(way.name, probe_id) if way.name == PSEUDOTASK else way.name
+    names = (f"{name}-norm", name)
+    return [record for kind, found in audits.items() if (record := _record(kind, found, way, names)) is not None]
 
 
-def _record(kind: str, found: Audit, way: Way) -> TrackRecord | None:
-    rule = next((name for name in (CREDITED.get(way.name), way.name) if name in found.judged), None)
+def _record(kind: str, found: Audit, way: Way, names: tuple[str, ...]) -> TrackRecord | None:
+    rule = next((name for name in names if name in found.judged), None)
     if rule is None:
         return None
     mine, static = found.judged[rule], found.judged["static"]
     if not mine.increase.tasks or not static.increase.tasks:
         return None
     with_labels = None if way.labels else found.judged[DEFAULT].increase
+    if with_labels and not with_labels.tasks:  # another probe's embeddings, by which no task of the bank is known
+        with_labels = None
     often = picked(found.meta.candidate_errors, static.scores).sum(0)
     name = found.meta.expert_names[int(np.argmax(often))]
     same = np.count_nonzero(often) == 1

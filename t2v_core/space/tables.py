@@ -109,7 +109,10 @@ def map_table(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame, perplexit
     tasks["upload"] = tasks["kind"] == UPLOAD
     base = map_base(bank, tasks.index[~tasks["upload"]].tolist())
     tasks = tasks.loc[distance.index].copy()
-    tasks["placed"] = ~tasks.index.isin(base)
+    late = ~tasks["upload"] & ~tasks.index.isin(base)
+    if 2 * late.sum() > (~tasks["upload"]).sum():  # a distance that few of the base have
+        late[:] = False
+    tasks["placed"] = tasks["upload"] | late
     if tasks["placed"].all():  # as in a bank of uploads alone: they are the map
         tasks["placed"] = False
     fixed, added = tasks.index[~tasks["placed"]], tasks.index[tasks["placed"]]

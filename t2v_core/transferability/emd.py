@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
 from t2v_core.errors import InputError
-from t2v_core.transferability.arrays import FloatArray, class_codes, class_sums, matrix
+from t2v_core.transferability.arrays import FloatArray, class_codes, class_sums, matrix, varied
 
 GAMMA = 0.01
 """Decay of the similarity with distance (Cui et al. 2018)."""
@@ -24,9 +24,11 @@ def class_means(features: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, Flo
         - returns: means ``[K, d]`` and shares ``[K]``, in the order of the sorted labels
 
     Raises:
-        InputError: NaN, or rows that do not match.
+        InputError: NaN, features that are the same for all images, or rows that do not match.
     """
     found = matrix(features)
+    if len(found) > 1:
+        varied(found)
     codes = class_codes(labels, len(found), "EMD", classes=1)
     counts = np.bincount(codes)
     return class_sums(found, codes) / counts[:, None], counts / len(found)

@@ -226,8 +226,10 @@ def test_a_teacher_of_imagenets_shape_is_measured_and_ranks_images_without_label
     monkeypatch.setattr(demo, "demo_tasks", lambda *_: tiny)
     command = ["bank", "methods", "cifar100", "--data", "any", "--bank", str(tiny_bank.location), "--probe", "resnet18"]
     assert main([*command, "--only", "pseudotask"]) == 0
-    record = kept_methods(tiny_bank)["pseudotask"]
-    assert record.settings["probe"] == "resnet18"
+    assert main([*command, "--only", "logme"]) == 2  # no teacher has a part in it
+    (record,) = kept_methods(tiny_bank).values()
+    assert record.name == "pseudotask:resnet18"
+    assert record.title.endswith(f"by {teacher.info.title}")
     assert record.facts["softness"] > 0
     assert NormCredit(record).alpha(from_bank(tiny_bank)) >= 0  # tuned on the targets
     assert set(tiny_bank.embeddings("pseudotask", teacher.info.weights_hash)) == {"shapes", "textures"}
@@ -236,6 +238,9 @@ def test_a_teacher_of_imagenets_shape_is_measured_and_ranks_images_without_label
     capsys.readouterr()
     ask = ["recommend", str(flat), "--bank", str(tiny_bank.location), "--probe", "resnet18", "--json"]
     assert main(ask) == 0
-    found = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr().out
+    assert "nan %" not in told
+    found = json.loads(told)
+    assert {record["rule"] for record in found["track_record"]} == {"pseudotask:resnet18-norm"}
     assert (found["selector"], found["probe"]["id"]) == ("pseudotask", "resnet18")
     assert {row["task_id"] for row in found["ranking"]} == {"shapes", "textures"}
