@@ -22,8 +22,8 @@ from t2v_core.experts.weights import keep_weights, load_expert, read_expert
 from t2v_core.pipeline import embed, save
 from t2v_core.probe.bundled import SMALL_RESNET, load_bundled
 from t2v_core.probe.probe import Probe, pick_device
+from t2v_core.probe.record import BUNDLED
 from t2v_core.probe.registry import load_probe
-from t2v_core.probe.weights import BUNDLED
 from t2v_core.request import Options, Report, staged
 from t2v_core.selection.candidates import have_seen
 from t2v_core.selection.words import listed

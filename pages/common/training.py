@@ -12,7 +12,7 @@ from pages.common.work import own_copy
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import LONGEST_NAME
 from t2v_core.jobs.store import Job
-from t2v_core.probe.weights import BUNDLED
+from t2v_core.probe.record import BUNDLED
 from t2v_core.selection.advice import advise
 from t2v_core.selection.meta_task import GENERIC
 

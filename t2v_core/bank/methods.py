@@ -22,7 +22,7 @@ from t2v_core.bank.packed import unpack
 from t2v_core.bank.statements import put_embedding, upsert
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
-from t2v_core.probe.weights import BUNDLED
+from t2v_core.probe.record import BUNDLED
 
 HASH = 16
 """Hex digits of a content hash that are kept."""

@@ -20,7 +20,7 @@ from t2v_core.fisher.sums import ChunkSums
 from t2v_core.fisher.variational import VariationalSettings, variational_fisher
 from t2v_core.probe.heads import REGULARISATION, Head, fit_regularised_head, fit_two_epochs
 from t2v_core.probe.probe import Probe
-from t2v_core.probe.weights import BUNDLED
+from t2v_core.probe.record import BUNDLED
 from t2v_core.task.record import DecodedTask, Progress
 
 START_IMAGES = 64

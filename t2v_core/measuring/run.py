@@ -18,7 +18,7 @@ from t2v_core.measuring import by_embedding, by_score
 from t2v_core.measuring.bench import MOST, Bench
 from t2v_core.measuring.finding import Finding
 from t2v_core.probe.probe import Probe
-from t2v_core.probe.weights import BUNDLED
+from t2v_core.probe.record import BUNDLED
 from t2v_core.request import Report
 from t2v_core.task.worlds import WorldTask
 from t2v_core.transferability.registry import SCORES

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from t2v_core.task.record import InputSpec
 
+BUNDLED = "bundled"
+"""Registry name of the probe that ships with the program."""
+
 
 @dataclass(frozen=True)
 class ProbeInfo:

@@ -22,8 +22,9 @@ from t2v_core.probe.bundled import SMALL_RESNET, blank_bundled, load_bundled
 from t2v_core.probe.files import check_published_hash, load_checked
 from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.probe import Probe, make_probe
+from t2v_core.probe.record import BUNDLED
 from t2v_core.probe.timm_models import blank_timm, load_timm
-from t2v_core.probe.weights import BUNDLED, PLACES, RECOMMENDED, local_file, places_file, weights_folder
+from t2v_core.probe.weights import PLACES, RECOMMENDED, local_file, places_file, weights_folder
 from t2v_core.task.record import InputSpec, Progress
 
 CHUNK = 1 << 20

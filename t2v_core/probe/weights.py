@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-BUNDLED = "bundled"
+from t2v_core.probe.record import BUNDLED
+
 RECOMMENDED = "resnet34"
 
 PUBLISHED = {

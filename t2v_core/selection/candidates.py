@@ -12,7 +12,7 @@ from t2v_core.bank.methods import kept_methods, name_by
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
-from t2v_core.probe.weights import BUNDLED
+from t2v_core.probe.record import BUNDLED
 from t2v_core.selection.bank_audit import kept
 from t2v_core.selection.measured import NormCredit
 from t2v_core.selection.meta_task import KINDS, MetaTask

@@ -9,7 +9,7 @@ import numpy as np
 
 from t2v_core.bank.methods import name_by
 from t2v_core.embedding.record import PSEUDOTASK
-from t2v_core.probe.weights import BUNDLED
+from t2v_core.probe.record import BUNDLED
 from t2v_core.selection.audit import Audit
 from t2v_core.selection.regret import Estimate, picked
 from t2v_core.selection.ways import DEFAULT, Way
