@@ -47,8 +47,13 @@ CAPTIONS = {
 }
 
 
-def wanted_maps(bank: Bank) -> tuple[dict[str, str], float, list[str]]:
-    """The distance behind each map, by side, the perplexity, and the kinds of tasks to show."""
+def wanted_maps(bank: Bank, late: int) -> tuple[dict[str, str], float, list[str]]:
+    """The distance behind each map, by side, the perplexity, and the kinds of tasks to show.
+
+    Args:
+        bank: the bank.
+        late: how many tasks came after the maps were drawn.
+    """
     kinds = sorted({task.kind for task in records(bank).values()})
     metrics = [metric for metric in available_metrics(bank) if tree_metric(metric) == metric]
     with st.popover("Options", icon=":material/tune:", width="stretch"):
@@ -76,7 +81,7 @@ def wanted_maps(bank: Bank) -> tuple[dict[str, str], float, list[str]]:
         shown = st.multiselect(
             "Kinds of tasks", kinds, default=kinds, format_func=kind_words, key="map_kinds", bind="query-params"
         )
-        if added(bank):
+        if late:
             st.button("Draw the maps anew", on_click=draw_anew, args=(bank,), help=ANEW, width="stretch")
     return found, float(perplexity), shown
 
@@ -138,11 +143,14 @@ def explore(bank: Bank) -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom")  # in several lines where the window is narrow
     controls = [row.container(width=width) for width in WIDTHS]
     with controls[3]:
-        maps, perplexity, shown = wanted_maps(bank)
+        late = added(bank)
+        maps, perplexity, shown = wanted_maps(bank, late)
     version = bank.version()  # before the tables are made: what is drawn of them must not pass for a later bank's
     tables = {side: map_table(bank, metric, perplexity) for side, metric in maps.items()}
-    left, right = tables.values()
-    every = pd.concat([left, right[~right.index.isin(left.index)]])  # one without labels has no Task2Vec distance
+    every, right = tables.values()
+    known = set(every.index)
+    if alone := [task for task in right.index if task not in known]:  # one without labels has no Task2Vec distance
+        every = pd.concat([every, right.loc[alone]])
     offered = colours(every)
     if not 3 <= len(every) <= MOST_CLUSTERED:
         del offered["cluster"]
@@ -201,7 +209,7 @@ def explore(bank: Bank) -> None:
                 lit=chosen,
                 on_choose=select,
             )
-    say_what_is_seen(maps, added(bank))
+    say_what_is_seen(maps, late)
     around = (
         surroundings(bank, focus, measures, NEIGHBOURS, lines, perplexity) if focus else None
     )  # takes a while: the maps come first

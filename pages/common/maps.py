@@ -63,15 +63,20 @@ def _map_table(_bank: Bank, metric: str, perplexity: float, location: str, versi
 
 def added(bank: Bank) -> int:
     """How many tasks, uploads apart, came after the maps were drawn."""
-    ids = _not_uploads(bank)
-    return len(ids) - len(map_base(bank, ids))
+    return _added(bank, bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _added(_bank: Bank, location: str, version: int) -> int:
+    ids = _not_uploads(_bank)
+    return len(ids) - len(map_base(_bank, ids))
 
 
 def draw_anew(bank: Bank) -> None:
     """Draw the bank's maps from all of its tasks but uploads, for everyone who uses this bank."""
     map_base(bank, _not_uploads(bank), anew=True)
-    _map_table.clear()
-    _surroundings.clear()
+    for kept in (_map_table, _added, _surroundings):
+        kept.clear()
 
 
 def _not_uploads(bank: Bank) -> list[str]:
