@@ -22,6 +22,9 @@ FISHER = frozenset({TASK2VEC, VARIATIONAL, PSEUDOTASK})
 NOISE_SETTINGS = frozenset({"seed", "chunks", "estimator", "total_draws", "tolerance", "precision"})
 """Settings that change the noise of an estimate but not what it estimates: vectors stay comparable."""
 
+IDLE = 1e-6
+"""Of a filter's largest value under any head: what is below counts as this much."""
+
 
 @dataclass(frozen=True)
 class Embedding:
@@ -97,7 +100,9 @@ def _factors(refits: NDArray[np.float32], rounds: int, rng: np.random.Generator)
         rounds: how many.
         rng: randomness.
     """
-    # A filter that no head reaches has no logarithm, and nothing that could vary.
-    logs = np.log(np.maximum(refits.astype(np.float64), np.finfo(np.float32).tiny))
+    # A filter that no head reaches has no logarithm, and nothing that could vary; of one that some heads do not reach
+    # the logarithms would have no end.
+    found = refits.astype(np.float64)
+    logs = np.log(np.maximum(found, np.maximum(IDLE * found.max(0), np.finfo(np.float32).tiny)))
     deviations = (logs - logs.mean(0)) / np.sqrt(len(logs) - 1)
     return np.exp(rng.normal(size=(rounds, len(logs))) @ deviations)

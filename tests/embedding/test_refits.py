@@ -60,6 +60,16 @@ def test_a_filter_that_no_head_reaches_stays_at_zero():
     assert (drawn[:, 0] == 0).all() and np.isfinite(drawn).all() and drawn[:, 1].std() > 0
 
 
+def test_a_filter_that_some_heads_do_not_reach_stays_finite():
+    vector = np.array([1.0, 2.0], np.float32)
+    refits = np.array([[1.0, 2.0]] * 7 + [[0.0, 2.0]], np.float32)
+    one = Embedding(vector, "task2vec", "p", "w", {}, 9, vector[None], np.ones(1), refits=refits)
+    drawn = one.bootstrap(2000, np.random.default_rng(0))
+    assert np.isfinite(drawn).all()
+    assert drawn[:, 0].std() > 0
+    np.testing.assert_allclose(drawn[:, 1], 2)
+
+
 def test_the_variational_form_has_none(shapes, bundled):
     short = VariationalSettings(epochs=1, epoch_size=16, batch_size=8)
     settings = Task2VecSettings(estimator="variational", variational=short)
