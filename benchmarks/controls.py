@@ -1,4 +1,4 @@
-"""The pages of the app, and every control on them that gives an answer: what ``benchmarks.explore`` times."""
+"""Pages of the app and controls on them: what ``benchmarks.explore`` times."""
 
 from __future__ import annotations
 

@@ -210,9 +210,8 @@ def explore(bank: Bank) -> None:
                 on_choose=select,
             )
     say_what_is_seen(maps, late)
-    around = (
-        surroundings(bank, focus, measures, NEIGHBOURS, lines, perplexity) if focus else None
-    )  # takes a while: the maps come first
+    # Takes a while: the maps come first.
+    around = surroundings(bank, focus, measures, NEIGHBOURS, lines, perplexity) if focus else None
     left, right = st.columns([1.7, 1])
     with left:
         show_table(visible, chosen)

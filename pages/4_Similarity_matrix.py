@@ -20,9 +20,8 @@ from pages.common.trees import among, key_of, picture, shown_tasks, tree, tree_f
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand
-from t2v_core.space.tables import kind_words, level_words
+from t2v_core.space.tables import OTHER_GROUPS, kind_words, level_words
 
-OTHER_GROUPS = {"role in this bank": "role", "data set": "origin"}
 LEAST, MOST_CLUSTERS, CLUSTERS = 3, 40, 10
 EXAMPLES = 6
 NAMES, NAMED = "cluster_names", "named"

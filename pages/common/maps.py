@@ -19,7 +19,7 @@ from t2v_core.selection.ranking import between
 from t2v_core.space.distances import symmetric, symmetric_rounds
 from t2v_core.space.kept import map_base
 from t2v_core.space.projection import PERPLEXITY, place
-from t2v_core.space.tables import UPLOAD, level_words
+from t2v_core.space.tables import OTHER_GROUPS, UPLOAD, level_words
 from t2v_core.space.tables import map_table as table_of_places
 
 ROUNDS = 60
@@ -31,9 +31,7 @@ CLUSTERS = 10
 UNKNOWN = "no such distance"
 """In place of the cluster of a task that the clustered distance does not know."""
 
-OTHER_COLOURS = {
-    "role in this bank": "role",
-    "data set": "origin",
+OTHER_COLOURS = OTHER_GROUPS | {
     "cluster": "cluster",
     "norm of the embedding": "norm",
     "error of a linear head, %": "error",

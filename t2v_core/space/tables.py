@@ -31,6 +31,9 @@ NO_PLACE = {"mixed", "attribute", "attribute-source"}
 LEVELS = {1: "top of the taxonomy", 2: "branch of the taxonomy", 3: "fine branch"}
 """The levels that every bank is shown with, in words; deeper ones are shown where a path reaches them."""
 
+OTHER_GROUPS = {"role in this bank": "role", "data set": "origin"}
+"""What else tasks can be grouped by, in words, with its column of ``task_table``."""
+
 FIRST_LEVEL = 2
 """The one whose groups are neither too few nor too many to begin with."""
 
