@@ -37,7 +37,7 @@ def test_zoom_stays_while_the_choice_changes(site):
         near = page.evaluate(ZOOM)
         page.get_by_role("combobox", name="Find a task").click()
         page.get_by_role("option").first.click()
-        page.get_by_role("button", name="Clear").wait_for()
+        page.get_by_test_id("stButton").get_by_role("button", name="Clear").wait_for()  # a filled search has one too
         settled(page)
         assert page.evaluate(f"() => {PLOT}.data.some(trace => trace.selectedpoints?.length)")
         assert page.evaluate(ZOOM) == near

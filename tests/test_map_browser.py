@@ -80,7 +80,7 @@ def test_a_lasso_lights_up_everywhere(site, tmp_path):
     page.get_by_role("heading", name="8 chosen").wait_for()
     settled(page)
     assert len(page.evaluate(DRAWN, "left")) == 8
-    page.get_by_role("button", name="Clear").click()
+    page.get_by_test_id("stButton").get_by_role("button", name="Clear").click()
     page.get_by_role("heading", name="All 8 tasks").wait_for()
     settled(page)
     assert page.evaluate(DRAWN, "left") == page.evaluate(DRAWN, "right") == []
