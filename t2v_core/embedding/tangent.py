@@ -33,8 +33,9 @@ from t2v_core.embedding.tangent_kernel import TANGENT, unit
 from t2v_core.errors import InputError
 from t2v_core.fisher.mcr2 import EPS_SQUARE, mcr2_loss
 from t2v_core.probe.probe import normalise
-from t2v_core.probe.random_networks import SPECS, Architecture, random_network
+from t2v_core.probe.random_networks import SPECS, Architecture, RandomNetwork, random_network
 from t2v_core.task.record import DecodedTask, IntArray, Progress
+from t2v_core.task.streaming import ahead
 
 WITHOUT_LABELS = "PseudoTask or the domain embedding, which need no labels"
 
@@ -229,15 +230,22 @@ def _sketches(
 ) -> Iterator[tuple[list[NDArray[np.float32]], NDArray[np.float64]]]:
     """For each network every task's reduced gradients ``[batches, P]``, and the seconds ``[T]`` that each task took.
 
-    ``batches`` holds, for each network, how many every task gets.
+    ``batches`` holds, for each network, how many every task gets. A large network takes a quarter of a second to draw,
+    on one processor core, which is more than a GPU needs for its gradient: the next ones are drawn meanwhile. Without a
+    GPU the cores are busy with gradients already.
     """
-    done, total = 0, sum(map(sum, batches))
-    for number, counts in enumerate(batches):
-        found = [np.empty((count, settings.dimension), np.float32) for count in counts]
-        clock = [time.perf_counter()]
+
+    def build(number: int) -> tuple[RandomNetwork, Tensor, Tensor]:
         network = random_network(settings.architecture, settings.network_seed, number, device)
+        size = sum(p.numel() for p in network.block.parameters())
+        return network, *_projection(size, number, settings, device)
+
+    built = map(build, range(len(batches))) if device.type == "cpu" else ahead(build, len(batches))
+    done, total = 0, sum(map(sum, batches))
+    clock = [time.perf_counter()]
+    for number, (network, bucket, sign) in enumerate(built):
+        found = [np.empty((count, settings.dimension), np.float32) for count in batches[number]]
         parameters = list(network.block.parameters())
-        bucket, sign = _projection(sum(p.numel() for p in parameters), number, settings, device)
         clock.append(time.perf_counter())
         for source, sketches in zip(sources, found, strict=True):
             for batch in range(len(sketches)):
@@ -252,8 +260,9 @@ def _sketches(
                 if progress is not None:
                     progress(done, total, "gradients")
             clock.append(time.perf_counter())
-        building, *spent = np.diff(clock)
-        yield found, np.array(spent) + building / len(sources)
+        waiting, *spent = np.diff(clock)
+        yield found, np.array(spent) + waiting / len(sources)
+        clock = [time.perf_counter()]
 
 
 def _projection(parameters: int, number: int, settings: TangentSettings, device: torch.device) -> tuple[Tensor, Tensor]:

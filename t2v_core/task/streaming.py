@@ -1,10 +1,11 @@
-"""Work on many images at once, with few in flight, an honest progress and a prompt end."""
+"""Work in threads with few things in flight: many images with an honest progress, or the next of a series ahead."""
 
 from __future__ import annotations
 
 import os
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -62,6 +63,27 @@ def stream(
                 report(done)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ahead(work: Callable[[int], T], count: int, *, workers: int | None = None) -> Iterator[T]:
+    """``work(0)``, ``work(1)``, ... in this order, the next ``workers`` of them under way while one is used.
+
+    Args:
+        work: thread-safe. What it raises is raised here, in its turn.
+        count: how many calls.
+        workers: threads; by default one a processor, at most ``MAX_WORKERS``.
+    """
+    workers = workers or min(os.cpu_count() or 1, MAX_WORKERS)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ahead")
+    try:
+        pending = deque(pool.submit(work, position) for position in range(min(workers, count)))
+        for position in range(workers, workers + count):
+            result = pending.popleft().result()
+            if position < count:
+                pending.append(pool.submit(work, position))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _attempt(work: Callable[[int], T], position: int) -> T | InputError:

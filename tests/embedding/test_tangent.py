@@ -17,6 +17,7 @@ from t2v_core.embedding.tangent_kernel import cosines, gradients, tangent_kernel
 from t2v_core.errors import InputError
 from t2v_core.probe.probe import normalise
 from t2v_core.probe.random_networks import SPECS, random_network
+from t2v_core.task.streaming import ahead
 from tests.fisher.test_mcr2 import slow_loss
 
 CPU = torch.device("cpu")
@@ -50,6 +51,12 @@ def test_the_papers_network_at_its_own_size(few):
     (found,) = cosines(gradients([a, b]), gradients([a, b]))
     np.testing.assert_allclose(found.diagonal(), 1, atol=1e-3)
     assert -1 < found[0, 1] < 0.999
+
+
+def test_networks_that_are_drawn_ahead_in_threads_are_the_same():
+    x = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for number, network in enumerate(ahead(lambda n: random_network("small", 0, n, CPU), 6, workers=3)):
+        assert torch.equal(network.features(x), random_network("small", 0, number, CPU).features(x))
 
 
 def test_a_network_is_rebuilt_from_its_number_and_uses_batch_statistics():
