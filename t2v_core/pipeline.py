@@ -80,6 +80,12 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
         raise InputError(f"--max-images must be at least 4, got {options.max_images}")
     if options.tolerance is not None and not 0 < options.tolerance < 1:
         raise InputError(f"--tolerance is a relative error between 0 and 1, such as 0.02; got {options.tolerance}")
+    variational = "variational" in (options.method, options.pseudo)
+    if variational and (options.tolerance is not None or options.precision != "float32"):
+        raise InputError(
+            "the variational estimate is one optimisation in float32 with no error to stop at; leave out --tolerance "
+            "and --precision, or choose another --method"
+        )
     begin = time.perf_counter()
     found = found or find_task(Path(options.path), options.name, options.attribute)
     method = options.embedding or (TASK2VEC if found.task.labelled else PSEUDOTASK)

@@ -203,6 +203,14 @@ def test_hard_labels_and_the_authors_own_algorithm_are_there_for_the_asking(caps
     assert len({f["facts"]["softness"] for f in found.values()}) == 1  # the teacher is the same
 
 
+@pytest.mark.parametrize("option", [("--tolerance", 0.02), ("--precision", "bfloat16")])
+@pytest.mark.parametrize("method", ["variational", "pseudotask-variational"])
+def test_what_the_variational_estimate_cannot_heed_is_refused(capsys, methods_path, flat, method, option):
+    code, _, err = run(capsys, "embed", flat, "--method", method, *option, "--bank", methods_path)
+    assert code == 2
+    assert option[0] in err
+
+
 @pytest.mark.parametrize(("side", "networks"), [(32, "small"), (64, "small"), (65, "resnet18"), (224, "resnet18")])
 def test_large_images_get_the_papers_networks_and_small_ones_small_networks(tmp_path, side, networks):
     for name in ("a", "b"):

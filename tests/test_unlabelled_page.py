@@ -69,6 +69,7 @@ def test_an_unlabelled_upload_is_welcome(upload, methods_path, flat, tmp_path):
     assert "What is given up" in text(app)
     assert not app.radio
     assert not app.checkbox
+    assert "look like nothing" in text(app)  # and why that takes labels
     selector = next(s for s in app.selectbox if s.label == "Rank experts by")
     assert selector.value == "pseudotask"
     assert len(selector.options) == 2

@@ -54,6 +54,12 @@ def ask(bank: Bank, name: str, seen: Preview) -> dict[str, Any] | None:
             unlike = st.checkbox(
                 "My images look like nothing you know", disabled=TANGENT not in kept, help=_unlike(kept)
             )
+        else:
+            st.caption(
+                "Do your images look like nothing that a network trained on photographs knows? What is compared then "
+                "is how untrained networks would have to change to tell your classes apart, which takes labels of two "
+                "classes or more."
+            )
         with st.expander("More options"):
             selector = st.selectbox(
                 "Rank experts by",

@@ -225,6 +225,9 @@ def fit_regularised_head(
 def minimise(features: Tensor, num_classes: int, weight_decay: float, loss: Callable[[Tensor], Tensor]) -> Head:
     """The minimum of a convex loss plus weight_decay / 2 ||W||^2 on standardised features, by L-BFGS in float64.
 
+    Fewer images than features span N directions, in which the rows of W lie, and every step to it: there the same
+    steps are taken with N numbers in place of d.
+
     Args:
         features: ``[N, d]``.
         num_classes: K.
@@ -235,6 +238,10 @@ def minimise(features: Tensor, num_classes: int, weight_decay: float, loss: Call
         The head; its accuracy is left at 0 on 0 images.
     """
     x, mean, std = _standardise(features[None].double())
+    directions = None
+    if x.shape[1] < x.shape[2]:
+        directions = torch.linalg.qr(x[0].T).Q.T  # [N, d]
+        x = x @ directions.T
     W = torch.zeros(1, num_classes, x.shape[2], dtype=x.dtype, device=x.device, requires_grad=True)
     b = torch.zeros(1, num_classes, 1, dtype=x.dtype, device=x.device, requires_grad=True)
     optimiser = torch.optim.LBFGS([W, b], max_iter=MAX_STEPS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
@@ -247,7 +254,8 @@ def minimise(features: Tensor, num_classes: int, weight_decay: float, loss: Call
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     steps = int(optimiser.state[W]["n_iter"])
-    return _head(W.detach()[0], b.detach()[0, :, 0], mean[0], std[0], 0.0, 0, steps)
+    weight = W.detach()[0] if directions is None else W.detach()[0] @ directions
+    return _head(weight, b.detach()[0, :, 0], mean[0], std[0], 0.0, 0, steps)
 
 
 def fit_two_epochs(features: Tensor, labels: np.ndarray, num_classes: int, seed: int = 0) -> Head:

@@ -68,10 +68,10 @@ def test_class_weights_are_balanced():
     assert weights[:3].sum() == pytest.approx(weights[3])
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_the_regularised_head_is_the_optimum_that_a_reference_finds(classes):
-    z, labels = blobs(30, classes, 6, 2.0, 5)
-    z, labels = z[7:], labels[7:]  # unequal classes
+@pytest.mark.parametrize(("classes", "features"), [(2, 6), (4, 6), (3, 200)])
+def test_the_regularised_head_is_the_optimum_that_a_reference_finds(classes, features):
+    z, labels = blobs(30, classes, features, 2.0, 5)
+    z, labels = z[7:], labels[7:]  # unequal classes; with 200 features, fewer images than those
     x = ((z - z.mean(0)) / z.std(0, correction=0)).numpy()
     weights = class_weights(labels, classes)
     head = fit_regularised_head(z, labels, classes, weight_decay=0.05)
