@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.common.frame import BANK, open_page
-from pages.common.methods import Compared, compared, show_picks, show_starts, show_table, show_values
+from pages.common.methods import Compared, compared, show_starts, show_table, show_values
+from pages.common.picks import show_picks
 from pages.common.toys import show_toys
 from t2v_core.bank.bank import Bank
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from t2v_core.bank.thumbnails import keep_thumbnails
 from tests.conftest import charts
-from tests.selection.metas import keep_records, make_bank
+from tests.selection.metas import ROLES, keep_records, make_bank
 
 ROOT = Path(__file__).parents[1]
 PAGE = "pages/6_Methods.py"
@@ -141,3 +143,27 @@ def test_picks_of_other_targets_and_methods(methods, measured):
     assert shown["best possible"].str.endswith("\u2713").all()
     app.multiselect(key="picks_methods").set_value([]).run()
     assert "at least one" in app.info[0].value
+
+
+def test_the_images_of_a_target_stand_beside_those_of_what_was_picked(methods, tmp_path):
+    bank = make_bank(tmp_path / "bank")
+    keep_records(bank)
+    rules = ["tangent", "pseudotask"]
+    app = methods(view="Example picks")
+    app.multiselect(key="picks_methods").set_value(rules).run()
+    assert [box.key for box in app.selectbox] == []  # no picture, nothing to choose
+    row = app.dataframe[0].value.set_index("target").loc["the b-mixed"]
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, "WEBP")
+    keep_thumbnails(bank, dict.fromkeys(["b-mixed", *(t for t in ROLES if t.startswith("a-"))], file.getvalue()))
+    bank.close()
+    app = methods(view="Example picks")
+    app.multiselect(key="picks_methods").set_value(rules).run()
+    assert not app.exception
+    assert "the b-mixed" in app.selectbox(key="picks_images").options
+    app.selectbox(key="picks_images").set_value("b-mixed").run()
+    captions = [image.captions[0].replace("\\", "") for image in app.get("image")]
+    by_expert = pd.Series(rules).groupby(
+        [row[rule].split("!")[0].removeprefix("expert-") for rule in rules], sort=False
+    )
+    assert captions == ["target: the b-mixed"] + [f"the {own}, picked by {', '.join(by)}" for own, by in by_expert]

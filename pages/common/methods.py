@@ -10,16 +10,13 @@ import streamlit as st
 
 from pages.common.chart import draw
 from pages.common.frame import SELECTION
-from pages.common.pictures import TABLE_BYTES, pictures, within
-from pages.common.selected import selected
+from pages.common.pictures import pictures
 from pages.common.selection import UNLEARNED, bank_study, kind_title
-from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.methods import agreement_by_layer, by_kind, losses, networks_curve, value_histograms
 from t2v_core.selection.audit import ALL, Audit, audit_table
-from t2v_core.selection.by_task import task_table
 from t2v_core.selection.comparison import ORACLE, method_table, networks_table
 from t2v_core.selection.words import counted
 from t2v_core.space.values import EDGES, value_histogram
@@ -39,14 +36,6 @@ VALUES = {
     "pseudotask-hard": "PseudoTask, hard labels",
 }
 
-SHOWN = ("asymmetric", "pseudotask", "tangent", "logme", "domain")
-"""Rules whose picks are shown at first."""
-
-EACH = 4
-"""Targets of every kind that are shown at first."""
-
-BEST = "\u2713"
-
 
 @dataclass(frozen=True)
 class Compared:
@@ -57,6 +46,7 @@ class Compared:
         records: of the methods, by name.
         table: of ``method_table``.
         pictures: of the tasks that have any, by id.
+        own: id and name of the task each expert was trained on, by the expert's id.
         pretrained: shares of the values of the bank's own Task2Vec embeddings (see ``value_histogram``).
     """
 
@@ -64,6 +54,7 @@ class Compared:
     records: dict[str, MethodRecord]
     table: pd.DataFrame
     pictures: dict[str, str]
+    own: dict[str, tuple[str, str]]
     pretrained: list[float]
 
 
@@ -80,7 +71,9 @@ def _compared(_bank: Bank, location: str, version: int) -> Compared | None:
         return None
     vectors = [e.vector for e in _bank.embeddings(TASK2VEC, chunks=False).values()]
     pretrained = value_histogram(np.stack(vectors)) if vectors else []
-    return Compared(audits, records, method_table(audits, records), pictures(_bank), pretrained)
+    names = {t.id: t.name for t in _bank.tasks()}
+    own = {e.id: (e.task_id, names[e.task_id]) for e in _bank.experts() if e.task_id in names}
+    return Compared(audits, records, method_table(audits, records), pictures(_bank), own, pretrained)
 
 
 # ---- the table -----------------------------------------------------------------------------------------
@@ -174,66 +167,6 @@ def _shown(found: Compared) -> pd.DataFrame:
             for rule, low, high in zip(table.index, table[f"{kind}_low"], table[f"{kind}_high"], strict=True)
         ]
     return shown
-
-
-# ---- picks ---------------------------------------------------------------------------------------------
-
-
-def show_picks(found: Compared) -> None:
-    """What each method picks for a few targets, with its error and the optimum (WLF Fig. 5)."""
-    audit = found.audits[ALL]
-    meta = audit.meta
-    first = [t for k in dict.fromkeys(meta.kinds) for t in np.flatnonzero(np.array(meta.kinds) == k)[:EACH]]
-    names = dict(zip(meta.tasks, meta.task_names, strict=True))
-    picked_before = selected(names)
-    left, right = st.columns(2)
-    chosen = left.multiselect(
-        "Targets",
-        list(names),
-        default=picked_before or [meta.tasks[t] for t in first],
-        format_func=lambda task: names.get(task, task),
-        key="picks_targets",
-        bind="query-params",
-        wrap=False,
-    )
-    rules = right.multiselect(
-        "Methods",
-        list(audit.judged),
-        default=[r for r in SHOWN if r in audit.judged],
-        key="picks_methods",
-        wrap=False,
-        bind="query-params",
-    )
-    if not chosen or not rules:
-        st.info("Choose at least one target and one method.")
-        return
-    table = task_table(audit, rules).set_index("task").loc[chosen]
-    shown = pd.DataFrame({"target": table["name"], "kind": table["kind"].map(kind_title)})
-    shown["best possible"] = _picked(table["best_expert"], table["best_error"], table["best_error"])
-    for rule in rules:
-        shown[rule] = _picked(table[f"{rule}_expert"], table[f"{rule}_error"], table["best_error"])
-    seen = within(found.pictures, TABLE_BYTES, chosen)
-    illustrated = shown.assign(images=[seen.get(task) for task in chosen])
-    st.dataframe(
-        illustrated if illustrated["images"].notna().any() else shown,
-        column_order=["target", "images", *shown.columns[1:]],
-        column_config={"images": st.column_config.ImageColumn(width=200, help="A few of the target's images.")},
-        hide_index=True,
-        height=38 + 35 * min(len(shown), 20),
-    )
-    st.caption(
-        f"Expert and its test error in %; {BEST} where no other expert does better. Single picks say little: near the "
-        "optimum several experts often differ by less than what the number of test images can tell."
-        + ("" if any(task in seen for task in chosen) else " The bank keeps no images of these targets.")
-    )
-    download("Download as CSV", shown, "picks")
-
-
-def _picked(experts: pd.Series, errors: pd.Series, best: pd.Series) -> list[str]:
-    return [
-        f"{expert} · {error:.1f}{f' {BEST}' if error <= lowest else ''}" if np.isfinite(error) else expert
-        for expert, error, lowest in zip(experts, errors, best, strict=True)
-    ]
 
 
 # ---- initialisations, networks -------------------------------------------------------------------------

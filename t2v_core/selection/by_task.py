@@ -44,6 +44,14 @@ def picks(found: Audit, rule: str) -> list[str]:
     ]
 
 
+def sole_picks(found: Audit, rule: str) -> list[str | None]:
+    """Id of the expert a rule picks for every task; None where that is none, several, or the generic one."""
+    if rule == "generic":
+        return [None] * len(found.meta.tasks)
+    chosen = picked(found.meta.candidate_errors, found.judged[rule].scores)
+    return [found.meta.experts[e] if n == 1 else None for n, e in zip(chosen.sum(1), chosen.argmax(1), strict=True)]
+
+
 def task_table(found: Audit, rules: Sequence[str]) -> pd.DataFrame:
     """One row a task, in the meta-task's order.
 
