@@ -13,6 +13,7 @@ from pages.common.chart import draw
 from pages.common.disagreements import show_disagreements
 from pages.common.frame import BANK, EXPERT, open_page, show_error
 from pages.common.norms import show_norms
+from pages.common.own_taxonomy import choose_taxonomy, offer_link
 from pages.common.rule_curves import show_rule_curves
 from pages.common.space import (
     METRICS,
@@ -31,31 +32,7 @@ from t2v_core.figures.taxonomy import distance_by_level, neighbour_curves
 from t2v_core.space.agreement import curve_table
 from t2v_core.space.tables import kind_words, kinds_with_a_place
 
-BANKS, OWN = "The bank's", "Your own"
 LEAST = 3
-EXAMPLE = "label,group,family\nwolf,mammal,dog family\nfox,mammal,dog family\ntrout,fish,salmon family\n"
-
-
-def choose_taxonomy() -> bytes | None:
-    """The content of a person's own taxonomy; None for the bank's."""
-    source = st.segmented_control("Taxonomy", [BANKS, OWN], default=BANKS, required=True, key="taxonomy")
-    if source == BANKS:
-        return None
-    file = st.file_uploader(
-        "A table (CSV: a label and one column a level, coarse to fine) or a tree (Newick)",
-        type=["csv", "tsv", "txt", "nwk", "newick", "tree", "tre"],
-        key="taxonomy_file",
-        max_upload_size=10,
-    )
-    if file is None:
-        st.info(
-            "Labels are names of tasks or of classes. A task of several classes stands at the places of all of them, "
-            "and the nearest place counts. Your file stays in this browser session; a link does not carry it."
-        )
-        st.download_button("Download an example", EXAMPLE, "taxonomy.csv", "text/csv", on_click="ignore")
-        st.stop()
-    return file.getvalue()
-
 
 # ---- words ---------------------------------------------------------------------------------------------
 
@@ -180,11 +157,13 @@ if view == NORMS:
     show_norms(bank)
     st.stop()
 try:
-    content = choose_taxonomy()
+    content = choose_taxonomy(bank)
     places = paths_of(bank, content)
 except InputError as error:
     show_error(error)
     st.stop()
+if content is not None:
+    offer_link(bank, content)
 tasks = records(bank)
 kinds = sorted({tasks[i].kind for i in places})
 if not kinds:
@@ -207,7 +186,7 @@ wanted = controls.multiselect(
     wrap=True,
     width=520,
     key="kinds" if content is None else "kinds_own",
-    bind="query-params" if content is None else None,
+    bind="query-params",
 )
 metrics = controls.multiselect(
     "Distances",

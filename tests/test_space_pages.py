@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -115,6 +116,25 @@ def test_an_own_taxonomy_replaces_the_banks(open_page, bank_path):
     assert "6 tasks take part" in text(app)
     app = own(open_page, bank_path, "label,side\nno such task,left\n")
     assert "None of the bank's tasks" in app.info[0].value
+
+
+def test_a_link_carries_an_own_taxonomy_once_it_is_asked_to(open_page, tmp_path, bank_path):
+    other = shutil.copytree(bank_path, tmp_path / "other")
+    names = [t.name for t in Bank(bank_path).tasks()]
+    content = "label,side\n" + "\n".join(f"{name},{'left' if i % 2 else 'right'}" for i, name in enumerate(names[:6]))
+    app = own(open_page, bank_path, content)
+    assert "tree" not in app.query_params
+    link = next(b for b in app.button if b.label == "Put this taxonomy into the link")
+    link.click().run()
+    name = app.query_params["tree"]
+    app = open_page(TAXONOMY, bank_path, taxonomy="Your own", tree=name)
+    assert not app.exception
+    assert not app.error
+    assert "6 tasks take part" in text(app)
+    app.file_uploader(key="taxonomy_file").set_value(("b.csv", f"label,side\n{names[0]},x".encode(), "text/csv")).run()
+    assert "tree" not in app.query_params  # the address no longer fits
+    app = open_page(TAXONOMY, other, taxonomy="Your own", tree=name)
+    assert "made with another one" in app.warning[0].value
 
 
 @pytest.mark.parametrize("content", ["label,side\ncats\n", "((a,b),c", ""])
