@@ -8,16 +8,16 @@ import streamlit as st
 
 from pages.common.chart import draw
 from pages.common.selected import selected
-from pages.common.space import norm_table
+from pages.common.space import task_norms
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.norms import norm_against_error, norm_against_images
-from t2v_core.space.correlation import RankCorrelation, rank_correlation
+from t2v_core.space.correlation import RankCorrelation, grows, rank_correlation
 
 
 def show_norms(bank: Bank) -> None:
     """The norm against error and against size."""
-    tasks = norm_table(bank)
+    tasks = task_norms(bank)
     chosen = selected(tasks.index)
     st.markdown("##### Norm against error")
     if tasks["error"].notna().any():
@@ -95,17 +95,3 @@ def show_within(within: pd.DataFrame) -> None:
         with st.expander("Within each kind of task"):
             numbers = {c: st.column_config.NumberColumn(format="%+.2f") for c in ("ρ", "from", "to")}
             st.dataframe(within, hide_index=True, column_config=numbers)
-
-
-def interval(found: RankCorrelation) -> str:
-    """A correlation as people read it."""
-    return f"ρ = {found.rho:+.2f}, 95 %: {found.low:+.2f} to {found.high:+.2f}, {found.tasks} tasks"
-
-
-def grows(found: RankCorrelation, norm: str, other: str) -> str:
-    """What a rank correlation with the norm means."""
-    if np.isnan(found.rho):
-        return f"too few tasks to say how {norm} and {other} go together"
-    if found.low <= 0 <= found.high:
-        return f"no relation between {norm} and {other} can be told from chance ({interval(found)})"
-    return f"{norm} {'rises' if found.rho > 0 else 'falls'} with {other} ({interval(found)})"

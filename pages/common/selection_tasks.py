@@ -8,7 +8,6 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.common.chart import draw
-from pages.common.norms import grows
 from pages.common.selected import chosen_task, select
 from pages.common.selection import Study, kind_title
 from pages.common.takeaway import download
@@ -17,7 +16,7 @@ from t2v_core.figures.error_matrix import error_matrix
 from t2v_core.figures.violins import BEST, WIDEST, violins
 from t2v_core.selection.by_task import candidate_table, in_order, norms, picks, reason, score_words, task_table
 from t2v_core.selection.regret import picked
-from t2v_core.space.correlation import rank_correlation
+from t2v_core.space.correlation import grows, rank_correlation
 
 PAGE, MOST = 60, 200
 """Tasks on a page where they are turned over, and the most that are drawn at once."""

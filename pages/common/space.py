@@ -18,6 +18,7 @@ from t2v_core.bank.records import TaskRecord
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.agreement import Agreement, Curve, agreement, neighbour_curve
 from t2v_core.space.matrix import task_distances
+from t2v_core.space.tables import norm_table
 from t2v_core.space.taxonomy import Path, Taxonomy, own_paths, taxonomic_distance
 from t2v_core.space.taxonomy_files import read_taxonomy
 
@@ -147,10 +148,7 @@ def _held(_bank: Bank, _found: Placed, metric: str, key: tuple) -> Held:
     return Held(distance, neighbour_curve(distance.to_numpy(), _found.distance), agreement(distance, _found.distance))
 
 
-def norm_table(bank: Bank) -> pd.DataFrame:
-    """One row a task with an embedding, by id: ``name, group, norm, error, images``; NaN for errors not measured."""
-    tasks = task_table(bank).set_index("id")
-    tasks = tasks[tasks["norm"].notna()]
+def task_norms(bank: Bank) -> pd.DataFrame:
+    """``norm_table`` of the bank's tasks."""
     errors = bank.errors()
-    generic = errors[GENERIC] if GENERIC in errors else pd.Series(dtype=float)
-    return tasks[["name", "role", "norm", "images"]].rename(columns={"role": "group"}).assign(error=generic)
+    return norm_table(task_table(bank), errors.get(GENERIC))

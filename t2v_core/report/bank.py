@@ -12,6 +12,7 @@ from t2v_core import __version__
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.figures.choice import KIND_TITLES, audit_chart
+from t2v_core.figures.norms import norm_against_error, norm_against_images
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.figures.task_map import task_map
 from t2v_core.figures.taxonomy import neighbour_curves
@@ -22,11 +23,13 @@ from t2v_core.selection.audit import ALL, Audit, audit_table
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.by_task import in_order
 from t2v_core.selection.by_task import task_table as task_marks
-from t2v_core.selection.meta_task import from_bank
+from t2v_core.selection.meta_task import GENERIC, from_bank
 from t2v_core.space.agreement import agreement, neighbour_curve
+from t2v_core.space.correlation import LEAST as LEAST_RANKED
+from t2v_core.space.correlation import grows, rank_correlation
 from t2v_core.space.kept import kept_clustering
 from t2v_core.space.matrix import task_distances
-from t2v_core.space.tables import kinds_with_a_place, map_table, task_table
+from t2v_core.space.tables import kinds_with_a_place, map_table, norm_table, task_table
 from t2v_core.space.taxonomy import own_paths, taxonomic_distance
 
 METRICS = {"symmetric": "Task2Vec", "domain": "domain (images only)"}
@@ -63,6 +66,7 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = No
             *_domain_map(bank, table, task),
             *_taxonomy(bank, distance),
             *_matrix(bank, tasks, distance),
+            *_norms(bank, table),
         ]
         sections += _choice(bank)
     counts = bank.counts()
@@ -157,6 +161,30 @@ def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame) -> list[Sec
         "dark inside and pale around."
     )
     return [Section("What clusters are there?", words, figure)]
+
+
+def _norms(bank: Bank, table: pd.DataFrame) -> list[Section]:
+    """The norm against the error and against the number of images, where there are tasks enough to say how they go."""
+    errors = bank.errors()
+    tasks = norm_table(table, errors.get(GENERIC))
+    sections = []
+    for other, title, words, draw in (
+        ("error", "the error", "The Task2Vec paper finds that the norm rises with the error", norm_against_error),
+        (
+            "images",
+            "the number of images",
+            "The Task2Vec paper finds that a task gets a larger norm with more images",
+            norm_against_images,
+        ),
+    ):
+        found = rank_correlation(tasks["norm"].to_numpy(), tasks[other].to_numpy(float))
+        if found.tasks >= LEAST_RANKED:
+            text = (
+                f"{words}. Here, {grows(found, 'the norm', title)}. Each point is a task. Kinds of tasks differ in "
+                "their number of classes and images, which moves both axes: trust what holds within a kind."
+            )
+            sections.append(Section(f"The norm of an embedding and {title}", text, draw(tasks)))
+    return sections
 
 
 def _choice(bank: Bank) -> list[Section]:

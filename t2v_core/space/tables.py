@@ -96,6 +96,18 @@ def task_table(bank: Bank) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, *(f"level {i + 1}" for i in levels)])
 
 
+def norm_table(tasks: pd.DataFrame, errors: pd.Series | None) -> pd.DataFrame:
+    """One row a task with an embedding, by id: ``name, group, norm, error, images``; NaN for errors not measured.
+
+    Args:
+        tasks: from ``task_table``.
+        errors: of the generic expert in %, by task id; None where it has none.
+    """
+    known = tasks[tasks["norm"].notna()].set_index("id")
+    found = known[["name", "role", "norm", "images"]].rename(columns={"role": "group"})
+    return found.assign(error=pd.Series(dtype=float) if errors is None else errors)
+
+
 def map_table(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame, perplexity: float = PERPLEXITY) -> pd.DataFrame:
     """The tasks that have a distance, by id, with map coordinates ``x, y``, ``upload`` and ``placed``.
 

@@ -47,6 +47,8 @@ def test_a_bank_becomes_its_sections(judged_bank):
         "Whose images look alike",
         "Does distance follow the taxonomy?",
         "What clusters are there?",
+        "The norm of an embedding and the error",
+        "The norm of an embedding and the number of images",
         "How good is the choice of an expert?",
         "Errors of all experts, task by task",
     ]
