@@ -106,12 +106,13 @@ def figure_of(
         focus: the task that is looked at.
         joined: what lies around it, to be drawn too.
     """
-    cloud = joined.cloud if joined and metric == "symmetric" and focus in table.index else None
+    here = joined if focus in table.index else None
+    cloud = here.cloud if here and metric == here.metric else None
     return task_map(
         table,
         colour_title=colour,
         title=METRICS[metric],
-        links=(focus, joined.neighbours.index) if focus and joined else None,
+        links=(focus, here.neighbours.index) if focus and here else None,
         cloud=None if cloud is None else cloud + table.loc[focus, ["x", "y"]].to_numpy(float),
         height=HEIGHT,
         most=most,

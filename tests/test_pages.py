@@ -194,6 +194,21 @@ def test_a_new_task_is_placed_and_the_maps_are_drawn_anew_on_request(open_page, 
     assert "came after the maps" not in text(app)
 
 
+def test_a_task_known_by_its_images_alone_has_neighbours_with_a_spread(open_page, bank_path):
+    bank = Bank(bank_path)
+    task = next(t for t in bank.tasks() if t.id == "stripes")
+    alone = [bank.embeddings(DOMAIN)["stripes"]]
+    bank.save_task(replace(task, id="images", content_hash="new"), bank.image_sets()[task.image_set], alone, None)
+    bank.close()
+    app = open_page(MAP, bank_path, task="images", focus="images", map_lines="true")
+    assert not app.exception
+    near = next(table.value for table in app.dataframe if "nearest tasks" in table.value)
+    assert near["\u00b1"].iloc[1:].gt(0).all()
+    without = charts(open_page(MAP, bank_path, task="images", focus="images"))
+    more = [len(c["figure"]["data"]) - len(w["figure"]["data"]) for c, w in zip(charts(app), without, strict=True)]
+    assert more == [0, 2]  # it stands on the right map alone: lines, and where it might as well lie
+
+
 def test_every_level_that_a_path_reaches_can_be_a_colour(open_page, bank_path):
     bank = Bank(bank_path)
     deepest = max(len(t.taxonomy) for t in bank.tasks())

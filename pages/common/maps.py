@@ -14,13 +14,16 @@ from pages.common.data import task_table
 from pages.common.space import distances, records
 from pages.common.trees import tree
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.record import TASK2VEC, Embedding
+from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.selection.ranking import between
-from t2v_core.space.distances import symmetric, symmetric_rounds
+from t2v_core.space.distances import cosine, cosine_rounds, symmetric, symmetric_rounds
 from t2v_core.space.kept import map_base
 from t2v_core.space.projection import PERPLEXITY, place
 from t2v_core.space.tables import OTHER_GROUPS, UPLOAD, level_words
 from t2v_core.space.tables import map_table as table_of_places
+
+RESAMPLED = {"symmetric": (TASK2VEC, symmetric, symmetric_rounds), "domain": (DOMAIN, cosine, cosine_rounds)}
+"""Distances whose embeddings every task keeps in chunks to draw anew: method, distance, and distance round by round."""
 
 ROUNDS = 60
 REACH = 100
@@ -114,9 +117,9 @@ class Surroundings:
     Attributes:
         metric: the distance it is measured by.
         neighbours: one row a neighbour, nearest first, by id: ``distance``, and ``spread``, its standard deviation
-            over bootstrap rounds, NaN where an embedding has a single chunk and for other distances than Task2Vec's.
-        cloud: ``[R, 2]`` where the task might as well lie on the Task2Vec map, relative to its place; None where not
-            asked for, or another distance is measured.
+            over bootstrap rounds, NaN where an embedding has a single chunk and for distances not in ``RESAMPLED``.
+        cloud: ``[R, 2]`` where the task might as well lie on the map by this distance, relative to its place; None
+            where not asked for, or for distances not in ``RESAMPLED``.
     """
 
     metric: str
@@ -147,19 +150,20 @@ def _surroundings(
 ) -> Surroundings:
     nearest = distances(_bank, metric)[task].drop(task).nsmallest(REACH)
     near = nearest.iloc[:count]
-    if metric != "symmetric":
+    if metric not in RESAMPLED:
         return Surroundings(metric, pd.DataFrame({"distance": near, "spread": np.nan}), None)
+    method, measure, rounds = RESAMPLED[metric]
     places = map_table(_bank, metric, perplexity)
     within = [i for i in nearest.index if not places.at[i, "placed"]] if cloud else []
-    found = _bank.embeddings(TASK2VEC, next(iter(_bank.probes())), [task, *near.index, *within])
+    found = _bank.embeddings(method, next(iter(_bank.probes())), [task, *near.index, *within])
     rng = np.random.default_rng(0)
     drawn = found[task].bootstrap(ROUNDS, rng)
     others = np.stack([found[i].bootstrap(ROUNDS, rng) for i in near.index], axis=1) if len(near) else None
-    spread = np.empty(0) if others is None else symmetric_rounds(drawn[:, None], others)[:, 0].std(0)
+    spread = np.empty(0) if others is None else rounds(drawn[:, None], others)[:, 0].std(0)
     moved = None
     if within:
         vectors = np.stack([found[i].vector for i in within])
-        distance = symmetric(np.vstack([found[task].vector, drawn]), vectors)
+        distance = measure(np.vstack([found[task].vector, drawn]), vectors)
         moved = place(places.loc[within, ["x", "y"]].to_numpy(), distance)
         moved = moved[1:] - moved[0]
     return Surroundings(metric, pd.DataFrame({"distance": near, "spread": spread}), moved)

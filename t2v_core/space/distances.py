@@ -162,6 +162,11 @@ def cosine(a: NDArray, b: NDArray) -> FloatArray:
     return np.clip(1 - u @ v.T, 0, 2)
 
 
+def cosine_rounds(a: NDArray, b: NDArray) -> FloatArray:
+    """``cosine`` of the rows of ``a[r]`` to the rows of ``b[r]``: ``[R, n, D]`` and ``[R, m, D]`` to ``[R, n, m]``."""
+    return np.stack([cosine(left, right) for left, right in zip(a, b, strict=True)])
+
+
 def _unit_rows(x: NDArray) -> FloatArray:
     x = np.atleast_2d(x).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -13,6 +13,7 @@ from t2v_core.space.distances import (
     asymmetric,
     asymmetric_by_norm,
     cosine,
+    cosine_rounds,
     precision,
     symmetric,
     symmetric_rounds,
@@ -191,3 +192,12 @@ def test_credit_by_norm_of_a_missing_embedding_is_missing():
     found = asymmetric_by_norm(np.zeros((1, 3)), np.array([1.0, np.nan, 3.0]), 0.5)
     np.testing.assert_allclose(found, [[-0.25, np.nan, -0.75]])
     assert np.isnan(asymmetric_by_norm(np.zeros((1, 2)), np.full(2, np.nan), 0.5)).all()
+
+
+def test_cosine_round_by_round_is_each_by_itself():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 1, 5)), rng.normal(size=(3, 4, 5))
+    found = cosine_rounds(a, b)
+    assert found.shape == (3, 1, 4)
+    for r in range(3):
+        np.testing.assert_array_equal(found[r], cosine(a[r], b[r]))
