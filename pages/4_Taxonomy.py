@@ -15,11 +15,13 @@ from pages.common.frame import BANK, EXPERT, open_page, show_error
 from pages.common.norms import show_norms
 from pages.common.own_taxonomy import choose_taxonomy, offer_link
 from pages.common.rule_curves import show_rule_curves
+from pages.common.selected import selected
 from pages.common.space import (
     METRICS,
     Held,
     Placed,
     available_metrics,
+    curve_of,
     held,
     paths_of,
     placed,
@@ -55,8 +57,10 @@ def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
     """The taxonomic distance of the nearest tasks, and the rank correlation of each metric."""
     results = {metric: held(bank, found, metric) for metric in metrics}
     curves = {METRICS[m]: h.curve for m, h in results.items()}
+    chosen = selected(found.ids)
+    own = {METRICS[m]: curve_of(bank, found, m, chosen) for m in metrics} if chosen else {}
     draw(
-        neighbour_curves(curves),
+        neighbour_curves(curves, chosen=own),
         key="curve",
         file="taxonomy-curve",
         alt="Mean taxonomic distance of the k nearest tasks against k",
@@ -66,6 +70,7 @@ def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
         "in common) and averaged. A curve that stays near the ideal one for small k means that near tasks are related. "
         f"On the right all {len(found.ids)} tasks count and every curve ends at chance. Bands: 95 % over tasks; where "
         "they overlap, do not call one better."
+        + (" The thin lines with rings are the chosen tasks alone." if chosen else "")
     )
     st.markdown("**Over all pairs of tasks** (Spearman's rank correlation, 95 % interval over tasks)")
     st.markdown(

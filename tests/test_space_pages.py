@@ -33,6 +33,17 @@ def test_one_task_cannot_be_held_against_anything(open_page, one_task_bank, view
         assert "1 task has both a place in the taxonomy" in app.info[-1].value
 
 
+def test_chosen_tasks_have_a_curve_of_their_own(open_page, bank_path):
+    def lines(**query):
+        return [trace.get("name", "") for trace in charts(open_page(TAXONOMY, bank_path, **query))[0]["figure"]["data"]]
+
+    tasks = [t.id for t in Bank(bank_path).tasks()[:2]]
+    assert not any("chosen" in name for name in lines())
+    assert [n for n in lines(task=tasks) if "chosen" in n] == [
+        f"{metric}: the 2 chosen tasks" for metric in ("Task2Vec, symmetric", "domain (images only)")
+    ]
+
+
 def test_one_task_is_no_cluster(open_page, one_task_bank):
     app = open_page(SIMILARITY, one_task_bank)
     assert not app.exception

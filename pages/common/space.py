@@ -148,6 +148,17 @@ def _held(_bank: Bank, _found: Placed, metric: str, key: tuple) -> Held:
     return Held(distance, neighbour_curve(distance.to_numpy(), _found.distance), agreement(distance, _found.distance))
 
 
+def curve_of(bank: Bank, found: Placed, metric: str, tasks: Sequence[str]) -> Curve:
+    """The curve of some of the placed tasks alone, among all of them."""
+    return _curve_of(bank, found, metric, "\0".join(tasks), found.key)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _curve_of(_bank: Bank, _found: Placed, metric: str, tasks: str, key: tuple) -> Curve:
+    wanted = np.isin(_found.ids, tasks.split("\0"))
+    return neighbour_curve(held(_bank, _found, metric).distance.to_numpy(), _found.distance, of=wanted)
+
+
 def task_norms(bank: Bank) -> pd.DataFrame:
     """``norm_table`` of the bank's tasks."""
     errors = bank.errors()

@@ -17,7 +17,12 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-def neighbour_curves(curves: Mapping[str, Any], height: int = 480, of: str = "nearest tasks counted (k)") -> go.Figure:
+def neighbour_curves(
+    curves: Mapping[str, Any],
+    height: int = 480,
+    of: str = "nearest tasks counted (k)",
+    chosen: Mapping[str, Any] | None = None,
+) -> go.Figure:
     """Mean taxonomic distance of the k nearest tasks against k; a line with its 95 % band for each method.
 
     Args:
@@ -25,6 +30,7 @@ def neighbour_curves(curves: Mapping[str, Any], height: int = 480, of: str = "ne
             tasks``, as ``space.agreement.neighbour_curve`` makes them.
         height: pixels.
         of: title of the horizontal axis.
+        chosen: by the method's name, the curve of some of the tasks: a thin line without a band, with markers.
     """
     figure = go.Figure()
     for i, (name, curve) in enumerate(curves.items()):
@@ -54,6 +60,18 @@ def neighbour_curves(curves: Mapping[str, Any], height: int = 480, of: str = "ne
                 hovertemplate="%{y:.2f} (95 %: %{customdata[0]:.2f} to %{customdata[1]:.2f})",
             )
         )
+        if own := (chosen or {}).get(name):
+            figure.add_trace(
+                go.Scatter(
+                    x=own.k,
+                    y=own.mean,
+                    name=f"{name}: {'the chosen task' if own.tasks == 1 else f'the {own.tasks} chosen tasks'}",
+                    mode="lines+markers",
+                    line={"color": colour, "width": 1},
+                    marker={"size": 5, "symbol": "circle-open"},
+                    hovertemplate="%{y:.2f}",
+                )
+            )
     if curves:
         first = next(iter(curves.values()))
         reference = {"mode": "lines", "hovertemplate": "%{y:.2f}"}

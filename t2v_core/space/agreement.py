@@ -75,7 +75,14 @@ def curve_table(curves: Mapping[str, Curve], by: str) -> pd.DataFrame:
     return pd.concat(tables, names=[by]).reset_index(by)
 
 
-def neighbour_curve(distance: NDArray, taxonomic: NDArray, rounds: int = 1000, seed: int = 0) -> Curve:
+def neighbour_curve(
+    distance: NDArray,
+    taxonomic: NDArray,
+    rounds: int = 1000,
+    seed: int = 0,
+    *,
+    of: NDArray[np.bool_] | None = None,
+) -> Curve:
     """Mean D_tax of the k nearest tasks against k. Tasks equally far away count with their mean.
 
     Args:
@@ -83,20 +90,25 @@ def neighbour_curve(distance: NDArray, taxonomic: NDArray, rounds: int = 1000, s
         taxonomic: ``[n, n]`` D_tax of the same tasks; NaN rows are tasks without a place.
         rounds: bootstrap rounds.
         seed: of the bootstrap.
+        of: ``[n]`` the tasks whose neighbours are meant, which are looked for among all; by default those of all.
 
     Raises:
-        InputError: fewer than two tasks have both.
+        InputError: fewer than two tasks have both, or none of those meant.
     """
     used = known_tasks(distance, taxonomic)
+    asked = np.arange(len(used)) if of is None else np.flatnonzero(of[used])
+    if not len(asked):
+        raise InputError("none of the tasks asked for has both distances and a place in the taxonomy; choose others")
     count = len(used)
     k = np.arange(1, count)
     if len(k) > POINTS:
         k = np.union1d(k[:FINE], np.linspace(FINE, count - 1, POINTS - FINE).round().astype(np.int64))
-    found, ideal = np.empty((count, len(k))), np.empty((count, len(k)))
-    for begin in range(0, count, ROWS):
-        rows = used[begin : begin + ROWS]
+    found, ideal = np.empty((len(asked), len(k))), np.empty((len(asked), len(k)))
+    for begin in range(0, len(asked), ROWS):
+        part = asked[begin : begin + ROWS]
+        rows = used[part]
         near, far = distance[np.ix_(rows, used)], taxonomic[np.ix_(rows, used)].astype(np.float64)
-        own = np.arange(len(rows)), np.arange(begin, begin + len(rows))
+        own = np.arange(len(rows)), part
         near[own] = far[own] = -np.inf  # sorts first and is cut off
         order = near.argsort(axis=1)[:, 1:]
         values = _mean_of_ties(np.take_along_axis(near, order, 1), np.take_along_axis(far, order, 1))

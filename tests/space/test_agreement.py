@@ -69,6 +69,24 @@ def test_tasks_equally_far_away_count_with_their_mean():
     np.testing.assert_allclose(neighbour_curve(GROUPS, GROUPS).mean, found.ideal)
 
 
+@given(st.integers(0, 50), st.integers(0, 8))
+def test_the_curve_of_one_task_is_its_row_and_those_of_all_average_to_the_whole(seed, task):
+    D, T = random_case(9, seed)
+    alone = neighbour_curve(D, T, rounds=20, of=np.arange(9) == task)
+    nearest = sorted((j for j in range(9) if j != task), key=lambda j: D[task, j])
+    np.testing.assert_allclose(alone.mean, [np.mean([T[task, j] for j in nearest[:k]]) for k in range(1, 9)])
+    assert alone.tasks == 1
+    each = [neighbour_curve(D, T, rounds=20, of=np.arange(9) == i).mean for i in range(9)]
+    np.testing.assert_allclose(np.mean(each, 0), neighbour_curve(D, T, rounds=20).mean)
+
+
+def test_the_curve_of_tasks_without_a_place_is_refused():
+    D, T = random_case(6)
+    T[2] = T[:, 2] = np.nan
+    with pytest.raises(InputError, match="none of the tasks asked for"):
+        neighbour_curve(D, T, of=np.arange(6) == 2)
+
+
 def test_the_curve_of_rules_by_hand():
     apart = np.array([[0.0, 1, 2], [2, 0, 1]])
     scores = {"good": np.array([[1.0, 2, 3], [9, 1, 5]]), "tied": np.ones((2, 3)), "bad": -apart}
