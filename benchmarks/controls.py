@@ -127,11 +127,11 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         page.wait_for_timeout(PAUSE)
         return page.mouse.up
 
-    def behind(label: str, act: Callable[[str], Callable[[int], Act]]) -> Callable[[int], Act]:
+    def behind(label: str, act: Callable[[str], Callable[[int], Act]], role: str = "combobox") -> Callable[[int], Act]:
         """Open the options of the map first; where they close after an answer, again."""
 
         def other(number: int) -> Act:
-            if not page.get_by_role("combobox", name=label).is_visible():
+            if not page.get_by_role(role, name=label).is_visible():
                 page.get_by_role("button", name="Options").click()
             return act(label)(number)
 
@@ -142,6 +142,11 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         return lambda number: partial(
             page.get_by_role("slider", name=label).press, "ArrowLeft" if number % 2 else "ArrowRight"
         )
+
+    def switch(label: str) -> Callable[[int], Act]:
+        """A switch, on and off."""
+        # The box itself lies hidden below its label, which is what people click.
+        return lambda _: page.locator("[data-testid=stCheckbox] label", has_text=label).click
 
     def unfold(title: str) -> Callable[[int], Act]:
         return lambda _: page.get_by_text(title).click
@@ -159,6 +164,11 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         "Task map: map on the left": (PAGES["Task map"][0], behind("Map on the left", partial(pick, options=2))),
         "Task map: map on the right": (PAGES["Task map"][0], behind("Map on the right", partial(pick, options=2))),
         "Task map: kinds": (PAGES["Task map"][0], behind("Kinds of tasks", one_of_several)),
+        "Task map: perplexity": (
+            PAGES["Task map"][0],
+            behind("Perplexity", one_step, role="slider"),
+        ),
+        "Task map: neighbours drawn": ("Task_map?task=t0", switch("Draw its neighbours")),
         "Taxonomy: kinds": (PAGES["Taxonomy"][0], one_of_several("Kinds of tasks that take part")),
         "Taxonomy: look closer": (
             PAGES["Taxonomy, level by level"][0],
@@ -176,6 +186,7 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         "Similarity matrix: kinds": (PAGES["Similarity matrix"][0], one_of_several("Kinds of tasks")),
         "Compare: neighbours that count": (PAGES["Compare, neighbours"][0], one_step("Neighbours of each that count")),
         "Compare: tasks": (PAGES["Compare"][0], one_of_several("Tasks to compare")),
+        "Compare: which two": ("Compare?task=t0&task=t192&task=t1&view=Layers+and+filters", pick("Which two", 3)),
         "Compare: view": (PAGES["Compare"][0], choose("Neighbours", "Experts", "Layers and filters", "Side by side")),
         "Expert selection: view": (own, choose(*views)),
         "Expert selection: rules": (own, one_of_several("Rules beside")),
@@ -194,5 +205,10 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         "Expert selection, 50 x 50: colour of the matrix": (matrix, choose("error", "what the rule goes by")),
         "Expert selection, 50 x 50: tables": (published, choose("Your own tables", "Published: iNat+CUB")),
         "Methods, toy tasks: look at": (PAGES["Methods, toy tasks"][0], pick("Look at", 7)),
+        "Similarity matrix: only the chosen": (
+            "Similarity_matrix?" + "&".join(f"task=t{i}" for i in range(40)),
+            switch("Only the 40 chosen"),
+        ),
+        "Bank: only the chosen": ("Bank?task=t0&task=t192", switch("Only the 2 chosen tasks")),
         "Bank: roles": (PAGES["Bank"][0], one_of_several("Show")),
     }

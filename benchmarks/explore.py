@@ -4,8 +4,9 @@
 
 A bank of Fisher diagonals of ResNet-34's size (8,512 filters) in a taxonomy of four levels, with experts and errors,
 is written through the Bank's own interface into a temporary folder. Then, in seconds: the kept matrix and map, first
-and again; each page from its address to the drawn figure, warm (median), with the megabytes it receives; each control
-from the key or click to the finished answer (95th percentile over the repeats, and the slowest of the first three).
+and again; each page from its address to the drawn figure, warm (median), with the megabytes that a browser with an
+empty cache receives; each control from the key or click to the finished answer (95th percentile over the repeats, and
+the slowest of the first three).
 """
 
 from __future__ import annotations
@@ -54,13 +55,14 @@ DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationF
 
 @contextmanager
 def received(page: Any) -> Iterator[dict[str, float]]:
-    """Megabytes that come over the wire while the block runs; what the browser has kept is not sent again."""
+    """Megabytes that come over the wire while the block runs, to a browser that has kept nothing from before."""
     session, found = page.context.new_cdp_session(page), {"MB": 0.0}
 
     def add(size: float) -> None:
         found["MB"] += size / 1e6
 
     session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
     session.on("Network.loadingFinished", lambda event: add(event["encodedDataLength"]))
     # Binary frames arrive as base64.
     session.on("Network.webSocketFrameReceived", lambda event: add(0.75 * len(event["response"]["payloadData"])))
