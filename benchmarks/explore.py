@@ -93,8 +93,8 @@ def paint(page: Any, address: str, ready: str) -> float:
 def answer(page: Any, prepare: Callable[[], Act], longest: float) -> float | None:
     """Seconds from an action until the script has answered and the browser has drawn.
 
-    None where no run was seen to end within ``longest`` seconds: a browser that was held up takes its beginning and its end for no change at all,
-    about once in a hundred times.
+    None where no run was seen to end within ``longest`` seconds: a browser that was held up takes its beginning and
+    its end for no change at all, about once in a hundred times.
     """
     page.wait_for_function(IDLE)
     page.wait_for_timeout(PAUSE)

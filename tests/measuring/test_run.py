@@ -212,23 +212,27 @@ def test_the_variational_estimate_is_held_against_the_exact_one(tiny_bank, tiny)
 
 
 @pytest.mark.slow
-def test_a_teacher_of_imagenets_shape_is_measured_and_ranks_images_without_labels(
-    tiny_bank, tiny, shapes, capsys, monkeypatch, tmp_path
+@pytest.mark.parametrize(
+    ("probe", "file", "classes"),
+    [("resnet18", "resnet18", 1000), ("places365/resnet18", "resnet18_places365", 365)],
+)
+def test_a_teacher_of_published_shape_is_measured_and_ranks_images_without_labels(
+    tiny_bank, tiny, shapes, capsys, monkeypatch, tmp_path, probe, file, classes
 ):
-    """PseudoTask by a ResNet-18 from a file, at its own 224 pixels, from `bank methods` to `recommend`."""
+    """PseudoTask by ImageNet's or Places365's ResNet-18 from a file, from `bank methods` to `recommend`."""
     monkeypatch.setattr(task2vec, "SIGNED_PASSES", 20)
     monkeypatch.setattr(heads, "MAX_STEPS", 10)
     monkeypatch.setenv("T2V_WEIGHTS", str(tmp_path))
     torch.manual_seed(0)
-    save_file(torchvision.models.resnet18().state_dict(), tmp_path / "resnet18.safetensors")
-    teacher = load_probe("resnet18", CPU)
+    save_file(torchvision.models.resnet18(num_classes=classes).state_dict(), tmp_path / f"{file}.safetensors")
+    teacher = load_probe(probe, CPU)
     assert Bench(tiny_bank, tiny, 0, silent, teacher).at_probe("shapes").pixels.shape[1:] == (224, 224, 3)
     monkeypatch.setattr(demo, "demo_tasks", lambda *_: tiny)
-    command = ["bank", "methods", "cifar100", "--data", "any", "--bank", str(tiny_bank.location), "--probe", "resnet18"]
+    command = ["bank", "methods", "cifar100", "--data", "any", "--bank", str(tiny_bank.location), "--probe", probe]
     assert main([*command, "--only", "pseudotask"]) == 0
     assert main([*command, "--only", "logme"]) == 2  # no teacher has a part in it
     (record,) = kept_methods(tiny_bank).values()
-    assert record.name == "pseudotask:resnet18"
+    assert record.name == f"pseudotask:{probe}"
     assert record.title.endswith(f"by {teacher.info.title}")
     assert record.facts["softness"] > 0
     assert NormCredit(record).alpha(from_bank(tiny_bank)) >= 0  # tuned on the targets
@@ -236,11 +240,11 @@ def test_a_teacher_of_imagenets_shape_is_measured_and_ranks_images_without_label
 
     flat = write_flat(tmp_path / "flat", shapes.take(shapes.task.held_out), 8)
     capsys.readouterr()
-    ask = ["recommend", str(flat), "--bank", str(tiny_bank.location), "--probe", "resnet18", "--json"]
+    ask = ["recommend", str(flat), "--bank", str(tiny_bank.location), "--probe", probe, "--json"]
     assert main(ask) == 0
     told = capsys.readouterr().out
     assert "NaN" not in told
     found = json.loads(told)
-    assert {record["rule"] for record in found["track_record"]} == {"pseudotask:resnet18-norm"}
-    assert (found["selector"], found["probe"]["id"]) == ("pseudotask", "resnet18")
+    assert {record["rule"] for record in found["track_record"]} == {f"pseudotask:{probe}-norm"}
+    assert (found["selector"], found["probe"]["id"]) == ("pseudotask", probe)
     assert {row["task_id"] for row in found["ranking"]} == {"shapes", "textures"}
