@@ -7,6 +7,7 @@ Error matrices here are ``[T, E]`` in %, NaN where an expert is no candidate or 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,14 +66,15 @@ def estimates(columns: FloatArray, rounds: int = ROUNDS, seed: int = 0) -> list[
         point = values.sum(0) / known.sum(0)
     found = []
     for column, tasks in enumerate(known.sum(0)):
-        drawn_means = means[np.isfinite(means[:, column]), column]
         mean, low, high = point[column], np.nan, np.nan
         if tasks > 1:
+            drawn_means = means[np.isfinite(means[:, column]), column]
             low, high = mean + widening(int(tasks)) * (np.percentile(drawn_means, [2.5, 97.5]) - mean)
         found.append(Estimate(float(mean), float(low), float(high), int(tasks)))
     return found
 
 
+@cache  # SciPy's quantile takes longer than the percentiles it stretches, thousands of times for few numbers of tasks
 def widening(tasks: int) -> float:
     """By how much percentiles of a bootstrap over so many tasks are too narrow for a 95 % interval."""
     return float(stats.t.ppf(0.975, tasks - 1) / stats.norm.ppf(0.975) * np.sqrt(tasks / (tasks - 1)))
