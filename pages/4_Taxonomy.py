@@ -15,7 +15,7 @@ from pages.common.frame import BANK, EXPERT, open_page, show_error
 from pages.common.norms import show_norms
 from pages.common.own_taxonomy import choose_taxonomy, offer_link
 from pages.common.rule_curves import show_rule_curves
-from pages.common.selected import selected
+from pages.common.selected import carry_choice, selected
 from pages.common.space import (
     METRICS,
     Held,
@@ -70,7 +70,12 @@ def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
         "in common) and averaged. A curve that stays near the ideal one for small k means that near tasks are related. "
         f"On the right all {len(found.ids)} tasks count and every curve ends at chance. Bands: 95 % over tasks; where "
         "they overlap, do not call one better."
-        + (" The thin lines with rings are the chosen tasks alone." if chosen else "")
+        + (
+            " The thin lines are the chosen tasks alone, with an ideal and a chance of their own: they may have more "
+            "or fewer relatives than most."
+            if chosen
+            else ""
+        )
     )
     st.markdown("**Over all pairs of tasks** (Spearman's rank correlation, 95 % interval over tasks)")
     st.markdown(
@@ -80,7 +85,8 @@ def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
             for m, a in ((m, h.agreement) for m, h in results.items())
         )
     )
-    download("Download the curves as CSV", curve_table(curves, "distance"), "taxonomy-curve")
+    together = curves | {f"{name}, chosen tasks": curve for name, curve in own.items()}
+    download("Download the curves as CSV", curve_table(together, "distance"), "taxonomy-curve")
 
 
 def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:
@@ -155,6 +161,7 @@ if not available:
     st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
     st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()
+carry_choice()
 view = st.segmented_control(
     "View", [*VIEWS, RULES, NORMS], default="Nearest tasks", required=True, key="view", bind="query-params"
 )
@@ -167,8 +174,6 @@ try:
 except InputError as error:
     show_error(error)
     st.stop()
-if content is not None:
-    offer_link(bank, content)
 tasks = records(bank)
 kinds = sorted({tasks[i].kind for i in places})
 if not kinds:
@@ -179,6 +184,8 @@ if not kinds:
         else "No task of this bank has a place in a taxonomy. Choose “Your own” to bring one."
     )
     st.stop()
+if content is not None:
+    offer_link(bank, content)
 if view == RULES:
     show_rule_curves(bank, places)
     st.stop()

@@ -10,6 +10,7 @@ import streamlit as st
 from pages.common.chart import draw
 from pages.common.efficiency import show_efficiency
 from pages.common.frame import BANK, open_page, show_error
+from pages.common.selected import carry_choice
 from pages.common.selection import (
     UNLEARNED,
     Study,
@@ -202,6 +203,8 @@ try:
 except InputError as error:
     show_error(error)
     st.stop()
+if source == THIS:
+    carry_choice()
 if not study.audits:
     if source == OWN:
         st.info("Nothing can be judged: the table holds no error of an expert on a task that is not its own.")

@@ -7,6 +7,7 @@ import streamlit as st
 from pages.common.frame import BANK, open_page
 from pages.common.methods import Compared, compared, show_starts, show_table, show_values
 from pages.common.picks import show_picks
+from pages.common.selected import carry_choice
 from pages.common.toys import show_toys
 from t2v_core.bank.bank import Bank
 
@@ -38,6 +39,7 @@ bank = open_page(
     "Methods",
     "How do the ways of choosing an expert compare on the same tasks: what does each lose, need and cost?",
 )
+carry_choice()
 view = st.segmented_control(
     "View", [*VIEWS, TOYS], default="All methods", required=True, key="view", bind="query-params"
 )

@@ -40,8 +40,19 @@ def test_chosen_tasks_have_a_curve_of_their_own(open_page, bank_path):
     tasks = [t.id for t in Bank(bank_path).tasks()[:2]]
     assert not any("chosen" in name for name in lines())
     assert [n for n in lines(task=tasks) if "chosen" in n] == [
-        f"{metric}: the 2 chosen tasks" for metric in ("Task2Vec, symmetric", "domain (images only)")
+        "Task2Vec, symmetric: the 2 chosen tasks",
+        "domain (images only): the 2 chosen tasks",
+        "ideal for the 2 chosen tasks: the taxonomy itself",
+        "chance for the 2 chosen tasks",
     ]
+
+
+@pytest.mark.parametrize("page", [TAXONOMY, SIMILARITY, "pages/5_Expert_selection.py", "pages/6_Methods.py"])
+def test_the_choice_stands_in_the_address_of_every_page(open_page, bank_path, page):
+    app = open_page("pages/1_Task_map.py", bank_path, task="stripes")
+    app = app.switch_page(page).run()
+    assert not app.exception
+    assert app.query_params["task"] in ("stripes", ["stripes"])
 
 
 def test_one_task_is_no_cluster(open_page, one_task_bank):
@@ -126,6 +137,7 @@ def test_an_own_taxonomy_replaces_the_banks(open_page, bank_path):
     assert "1: nothing in common" in text(app)
     assert "6 tasks take part" in text(app)
     app = own(open_page, bank_path, "label,side\nno such task,left\n")
+    assert not any("into the link" in button.label for button in app.button)
     assert "None of the bank's tasks" in app.info[0].value
 
 
@@ -142,6 +154,10 @@ def test_a_link_carries_an_own_taxonomy_once_it_is_asked_to(open_page, tmp_path,
     assert not app.exception
     assert not app.error
     assert "6 tasks take part" in text(app)
+    app = app.switch_page(SIMILARITY).run().switch_page(TAXONOMY)  # a page's link leaves the address of this one
+    app.query_params["taxonomy"] = "Your own"
+    assert "6 tasks take part" in text(app.run())
+    assert app.query_params["tree"] in (name, [name])
     app.file_uploader(key="taxonomy_file").set_value(("b.csv", f"label,side\n{names[0]},x".encode(), "text/csv")).run()
     assert "tree" not in app.query_params  # the address no longer fits
     app = open_page(TAXONOMY, other, taxonomy="Your own", tree=name)

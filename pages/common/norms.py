@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -12,7 +11,8 @@ from pages.common.space import task_norms
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.norms import norm_against_error, norm_against_images
-from t2v_core.space.correlation import RankCorrelation, grows, rank_correlation
+from t2v_core.space.correlation import rank_correlation
+from t2v_core.space.norms import grows, verdict, within_kinds
 
 
 def show_norms(bank: Bank) -> None:
@@ -60,33 +60,6 @@ def show_norms(bank: Bank) -> None:
     )
     show_within(within)
     download("Download norms, errors and images as CSV", tasks.rename_axis("task"), "norms", index=True)
-
-
-def within_kinds(tasks: pd.DataFrame, other: str) -> pd.DataFrame:
-    """Rank correlation of the norm within each kind that has enough tasks: ``kind, tasks, ρ, from, to``."""
-    found = {
-        kind: rank_correlation(t["norm"].to_numpy(), t[other].to_numpy(float)) for kind, t in tasks.groupby("group")
-    }
-    rows = [(kind, f.tasks, f.rho, f.low, f.high) for kind, f in found.items() if not np.isnan(f.rho)]
-    return pd.DataFrame(rows, columns=["kind", "tasks", "ρ", "from", "to"])
-
-
-def verdict(found: RankCorrelation, within: pd.DataFrame) -> str:
-    """How all tasks together, and single kinds of tasks, stand to a claimed rise."""
-    up, down = int((within["from"] > 0).sum()), int((within["to"] < 0).sum())
-    together = 0 if np.isnan(found.rho) or found.low <= 0 <= found.high else np.sign(found.rho)
-    words = ""
-    if len(within) > 1:
-        words = (
-            f"Within single kinds of tasks it rises in {up}, falls in {down} and is not to be told from chance in "
-            f"{len(within) - up - down} of {len(within)}. "
-        )
-    single = np.sign(up - down) if len(within) > 1 else together
-    if together > 0 and single > 0:
-        return words + "That is in line with the paper."
-    if together <= 0 and single <= 0:
-        return words + "So the paper's finding is not seen in this bank."
-    return words + "All tasks together and single kinds do not agree, so this bank neither confirms nor refutes it."
 
 
 def show_within(within: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ from hashlib import sha256
 import numpy as np
 import streamlit as st
 
+from pages.common.frame import plain
 from t2v_core.bank.bank import Bank, content_key
 
 BANKS, OWN = "The bank's", "Your own"
@@ -29,15 +30,17 @@ def choose_taxonomy(bank: Bank) -> bytes | None:
         key="taxonomy_file",
         max_upload_size=10,
     )
-    linked = st.query_params.get(LINKED)
+    # Another page's link leaves it out of the address; whoever comes back finds it again.
+    linked = st.query_params.get(LINKED) or st.session_state.get(LINKED)
     if file is not None:
         content = file.getvalue()
-        if linked and linked != _name(content):
-            del st.query_params[LINKED]
+        _carry(linked if linked == _name(content) else None)
+        st.caption(f"Shown is the taxonomy in “{plain(file.name)}”.")
         return content
     if linked:
         kept = bank.derived(_key(linked))
         if kept is not None:
+            _carry(linked)
             st.caption("Shown is the taxonomy of the link. Bring a file to look at another.")
             return kept.tobytes()
         st.warning("This link's taxonomy is not kept in this bank: the link was made with another one. Bring the file.")
@@ -60,8 +63,17 @@ def offer_link(bank: Bank, content: bytes) -> None:
         help="The bank keeps the file then, and whoever has the link can see it.",
     ):
         bank.keep_derived(_key(name), np.frombuffer(content, np.uint8))
-        st.query_params[LINKED] = name
+        _carry(name)
         st.rerun()
+
+
+def _carry(name: str | None) -> None:
+    """Let the address carry a kept taxonomy, or none."""
+    st.session_state[LINKED] = name
+    if name is not None:
+        st.query_params[LINKED] = name
+    elif LINKED in st.query_params:
+        del st.query_params[LINKED]
 
 
 def _name(content: bytes) -> str:

@@ -51,6 +51,11 @@ def selected(known: Container[str]) -> list[str]:
     return [task for task in st.session_state.get(TASKS, []) if task in known]
 
 
+def carry_choice() -> None:
+    """Let a page's address carry what was chosen, whichever of its views makes use of it."""
+    selected(())
+
+
 def chosen_task(known: Container[str]) -> str | None:
     """The one task a page looks at: the first chosen that it can show."""
     return next(iter(selected(known)), None)

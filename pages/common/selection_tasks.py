@@ -16,7 +16,8 @@ from t2v_core.figures.error_matrix import error_matrix
 from t2v_core.figures.violins import BEST, WIDEST, violins
 from t2v_core.selection.by_task import candidate_table, in_order, norms, picks, reason, score_words, task_table
 from t2v_core.selection.regret import picked
-from t2v_core.space.correlation import grows, rank_correlation
+from t2v_core.space.correlation import rank_correlation
+from t2v_core.space.norms import grows
 
 PAGE, MOST = 60, 200
 """Tasks on a page where they are turned over, and the most that are drawn at once."""

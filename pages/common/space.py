@@ -149,14 +149,18 @@ def _held(_bank: Bank, _found: Placed, metric: str, key: tuple) -> Held:
 
 
 def curve_of(bank: Bank, found: Placed, metric: str, tasks: Sequence[str]) -> Curve:
-    """The curve of some of the placed tasks alone, among all of them."""
-    return _curve_of(bank, found, metric, "\0".join(tasks), found.key)
+    """The curve of some of the placed tasks alone, among all of them, without an interval of its own.
+
+    Raises:
+        InputError: none of them is placed.
+    """
+    return _curve_of(bank, found, metric, tuple(tasks), found.key)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _curve_of(_bank: Bank, _found: Placed, metric: str, tasks: str, key: tuple) -> Curve:
-    wanted = np.isin(_found.ids, tasks.split("\0"))
-    return neighbour_curve(held(_bank, _found, metric).distance.to_numpy(), _found.distance, of=wanted)
+def _curve_of(_bank: Bank, _found: Placed, metric: str, tasks: tuple, key: tuple) -> Curve:
+    wanted = np.isin(_found.ids, tasks)
+    return neighbour_curve(held(_bank, _found, metric).distance.to_numpy(), _found.distance, rounds=1, of=wanted)
 
 
 def task_norms(bank: Bank) -> pd.DataFrame:

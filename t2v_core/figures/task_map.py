@@ -153,6 +153,7 @@ def _cloud(places: NDArray) -> go.Scatter:
         marker=marker,
         meta="cloud",
         name="where it might as well lie",
+        showlegend=False,  # on one of two maps, whose legends stand side by side; the switch says what it is
         hoverinfo="skip",
         unselected={"marker": {"opacity": 0.25}},
     )

@@ -30,7 +30,8 @@ def neighbour_curves(
             tasks``, as ``space.agreement.neighbour_curve`` makes them.
         height: pixels.
         of: title of the horizontal axis.
-        chosen: by the method's name, the curve of some of the tasks: a thin line without a band, with markers.
+        chosen: by the method's name, the curve of some of the tasks: a thin line with rings and without a band. They
+            have more or fewer relatives than most, and so an ideal and a chance of their own, drawn thin, too.
     """
     figure = go.Figure()
     for i, (name, curve) in enumerate(curves.items()):
@@ -60,12 +61,12 @@ def neighbour_curves(
                 hovertemplate="%{y:.2f} (95 %: %{customdata[0]:.2f} to %{customdata[1]:.2f})",
             )
         )
-        if own := (chosen or {}).get(name):
+        if chosen and name in chosen:
             figure.add_trace(
                 go.Scatter(
-                    x=own.k,
-                    y=own.mean,
-                    name=f"{name}: {'the chosen task' if own.tasks == 1 else f'the {own.tasks} chosen tasks'}",
+                    x=chosen[name].k,
+                    y=chosen[name].mean,
+                    name=f"{name}: {_chosen_words(chosen[name])}",
                     mode="lines+markers",
                     line={"color": colour, "width": 1},
                     marker={"size": 5, "symbol": "circle-open"},
@@ -73,20 +74,10 @@ def neighbour_curves(
                 )
             )
     if curves:
-        first = next(iter(curves.values()))
-        reference = {"mode": "lines", "hovertemplate": "%{y:.2f}"}
-        figure.add_trace(
-            go.Scatter(x=first.k, y=first.ideal, name="ideal: the taxonomy itself", line={"color": LINE}, **reference)
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=first.k[[0, -1]],
-                y=[first.chance] * 2,
-                name="chance",
-                line={"color": OTHER_COLOUR, "dash": "dot"},
-                **reference,
-            )
-        )
+        _add_references(figure, next(iter(curves.values())), "", 2)
+    if chosen:
+        own = next(iter(chosen.values()))
+        _add_references(figure, own, f" for {_chosen_words(own)}", 1)
     figure.update_layout(
         template=TEMPLATE,
         height=height,
@@ -96,6 +87,20 @@ def neighbour_curves(
     figure.update_xaxes(title=of)
     figure.update_yaxes(title="their mean distance in the taxonomy", rangemode="tozero")
     return figure
+
+
+def _add_references(figure: go.Figure, curve: Any, of: str, width: int) -> None:
+    """The curve of the taxonomy itself, and the level of neighbours at random."""
+    for name, x, y, line in (
+        (f"ideal{of}: the taxonomy itself", curve.k, curve.ideal, {"color": LINE}),
+        (f"chance{of}", curve.k[[0, -1]], [curve.chance] * 2, {"color": OTHER_COLOUR, "dash": "dot"}),
+    ):
+        trace = go.Scatter(x=x, y=y, name=name, mode="lines", line=line | {"width": width}, hovertemplate="%{y:.2f}")
+        figure.add_trace(trace)
+
+
+def _chosen_words(curve: Any) -> str:
+    return "the chosen task" if curve.tasks == 1 else f"the {curve.tasks} chosen tasks"
 
 
 def distance_by_level(

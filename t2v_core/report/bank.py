@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from t2v_core import __version__
 from t2v_core.bank.bank import Bank
@@ -25,10 +26,10 @@ from t2v_core.selection.by_task import in_order
 from t2v_core.selection.by_task import task_table as task_marks
 from t2v_core.selection.meta_task import GENERIC, from_bank
 from t2v_core.space.agreement import agreement, neighbour_curve
-from t2v_core.space.correlation import LEAST as LEAST_RANKED
-from t2v_core.space.correlation import grows, rank_correlation
+from t2v_core.space.correlation import rank_correlation
 from t2v_core.space.kept import kept_clustering
 from t2v_core.space.matrix import task_distances
+from t2v_core.space.norms import grows, verdict, within_kinds
 from t2v_core.space.tables import kinds_with_a_place, map_table, norm_table, task_table
 from t2v_core.space.taxonomy import own_paths, taxonomic_distance
 
@@ -164,27 +165,36 @@ def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame) -> list[Sec
 
 
 def _norms(bank: Bank, table: pd.DataFrame) -> list[Section]:
-    """The norm against the error and against the number of images, where there are tasks enough to say how they go."""
-    errors = bank.errors()
-    tasks = norm_table(table, errors.get(GENERIC))
-    sections = []
-    for other, title, words, draw in (
-        ("error", "the error", "The Task2Vec paper finds that the norm rises with the error", norm_against_error),
-        (
+    """The norm against the error and against the number of images, where something can be said of how they go."""
+    tasks = norm_table(table, bank.errors().get(GENERIC))
+
+    def section(column: str, other: str, claim: str, caveat: str, figure: Callable[..., go.Figure]) -> list[Section]:
+        found = rank_correlation(tasks["norm"].to_numpy(), tasks[column].to_numpy(float))
+        if np.isnan(found.rho):
+            return []
+        text = (
+            f"The Task2Vec paper finds that {claim}. Here, {grows(found, 'the norm', other)}. "
+            f"{verdict(found, within_kinds(tasks, column))} A point is a task{caveat}"
+        )
+        return [Section(f"The norm of an embedding and {other}", text, figure(tasks))]
+
+    return [
+        *section(
+            "error",
+            "the error",
+            "the norm rises with the error",
+            "; the error is that of a head on the network before fine-tuning. Kinds of tasks differ in their number of "
+            "classes and images, which moves both axes: trust what holds within a kind.",
+            norm_against_error,
+        ),
+        *section(
             "images",
             "the number of images",
-            "The Task2Vec paper finds that a task gets a larger norm with more images",
+            "one and the same task gets a larger norm with more images",
+            ". Tasks here differ in more than their size, so this picture cannot prove or refute the paper's claim.",
             norm_against_images,
         ),
-    ):
-        found = rank_correlation(tasks["norm"].to_numpy(), tasks[other].to_numpy(float))
-        if found.tasks >= LEAST_RANKED:
-            text = (
-                f"{words}. Here, {grows(found, 'the norm', title)}. Each point is a task. Kinds of tasks differ in "
-                "their number of classes and images, which moves both axes: trust what holds within a kind."
-            )
-            sections.append(Section(f"The norm of an embedding and {title}", text, draw(tasks)))
-    return sections
+    ]
 
 
 def _choice(bank: Bank) -> list[Section]:

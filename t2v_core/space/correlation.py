@@ -42,17 +42,3 @@ def rank_correlation(x: NDArray, y: NDArray) -> RankCorrelation:
     error = np.sqrt((1 + rho**2 / 2) / (count - 3))
     low, high = np.tanh(np.arctanh(rho) + np.array([-1.96, 1.96]) * error)
     return RankCorrelation(rho, float(low), float(high), count)
-
-
-def interval(found: RankCorrelation) -> str:
-    """A correlation as people read it."""
-    return f"ρ = {found.rho:+.2f}, 95 %: {found.low:+.2f} to {found.high:+.2f}, {found.tasks} tasks"
-
-
-def grows(found: RankCorrelation, norm: str, other: str) -> str:
-    """What a rank correlation with the norm means."""
-    if np.isnan(found.rho):
-        return f"too few tasks to say how {norm} and {other} go together"
-    if found.low <= 0 <= found.high:
-        return f"no relation between {norm} and {other} can be told from chance ({interval(found)})"
-    return f"{norm} {'rises' if found.rho > 0 else 'falls'} with {other} ({interval(found)})"
