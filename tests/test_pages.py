@@ -12,12 +12,12 @@ import pytest
 import streamlit as st
 from sqlalchemy import update
 
-from pages.common.result import KIND_WORDS
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.jobs.store import DONE, FAILED, JobStore
 from t2v_core.selection.audit import ALL, audit
+from t2v_core.selection.explanation import KIND_WORDS
 from t2v_core.selection.meta_task import GENERIC, KINDS
 from t2v_core.selection.published import published
 from t2v_core.selection.selectors import Static

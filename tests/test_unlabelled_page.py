@@ -94,7 +94,7 @@ def test_from_a_flat_folder_to_an_expert_on_one_page(upload, open_page, tmp_path
     assert "In place of labels." in shown
     (given_up,) = [line for line in shown.splitlines() if "What was given up." in line]
     assert "the ranking knows which images you have" in given_up
-    assert re.search(r"\d+ %", given_up)  # as measured on the demo meta-task
+    assert re.search(r"\d+ %.*Apart: \d+ %", given_up)  # as measured on the demo meta-task, and kind by kind
     assert [b.label for b in app.get("download_button")]
 
 

@@ -12,12 +12,14 @@ from pages.common.chart import draw
 from pages.common.frame import SELECTION
 from pages.common.pictures import pictures
 from pages.common.selection import UNLEARNED, bank_study, kind_title
+from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.methods import agreement_by_layer, by_kind, losses, networks_curve, value_histograms
 from t2v_core.selection.audit import ALL, Audit, audit_table
 from t2v_core.selection.comparison import ORACLE, method_table, networks_table
+from t2v_core.selection.explanation import sureness
 from t2v_core.selection.words import counted
 from t2v_core.space.values import EDGES, value_histogram
 
@@ -135,13 +137,7 @@ def show_table(found: Compared) -> None:
             },
         },
     )
-    st.download_button(
-        "Download as CSV",
-        found.table.reset_index().to_csv(index=False),
-        "methods.csv",
-        "text/csv",
-        on_click="ignore",
-    )
+    download("Download as CSV", found.table, "methods", index=True)
     names = st.expander("What the methods do", key="methods_open", on_change="rerun")
     if names.open:
         names.markdown("\n".join(f"- **{rule}**: {title}" for rule, title in found.table["title"].items()))
@@ -184,7 +180,7 @@ def show_starts(found: Compared) -> None:
         "networks that have learned nothing. Lines: 95 % intervals over targets. One seed of the untrained probe and "
         "one of the networks were measured, so the lines say nothing of what other seeds would give."
     )
-    _take(pd.concat(rows, names=["start"]).reset_index("start"), "starts")
+    download("Download as CSV", pd.concat(rows, names=["start"]).reset_index("start"), "starts", key="starts_csv")
     record, twins = found.records.get("networks-or-batches"), found.audits.get("twin")
     if record is None or twins is None:
         return
@@ -206,7 +202,7 @@ def show_starts(found: Compared) -> None:
         "classes, which makes broad tasks look nearest; averaging batches undoes that. Other random networks would "
         "give other points on the left, where one or two of them decide."
     )
-    _take(curve, "networks")
+    download("Download as CSV", curve, "networks", key="networks_csv")
 
 
 # ---- values --------------------------------------------------------------------------------------------
@@ -228,12 +224,13 @@ def show_values(found: Compared) -> None:
     )
     soft = found.records.get("pseudotask")
     if soft is not None:
+        softness = soft.facts["softness"]
         st.markdown(
-            f"The probe's own classifier, which stands for labels in PseudoTask, is **{_softness(soft)}** on these "
-            f"targets: the mean entropy of its predictions is {soft.facts['softness']:.0%} of the largest possible."
+            f"The probe's own classifier, which stands for labels in PseudoTask, is **{sureness(softness)}** of these "
+            f"targets' images: the mean entropy of its predictions is {softness:.0%} of the largest possible."
         )
     wide = pd.DataFrame({"from": 10 ** EDGES[:-1], "to": 10 ** EDGES[1:], **shares})
-    _take(wide, "embedding-values")
+    download("Download as CSV", wide, "embedding-values", key="embedding-values_csv")
     if (robust := found.records.get("variational")) is not None:
         show_agreement(robust)
 
@@ -255,15 +252,4 @@ def show_agreement(record: MethodRecord) -> None:
     )
     table = pd.DataFrame(rho, columns=layers).assign(**{"all filters": overall})
     table.insert(0, "target", record.facts["targets"])
-    _take(table, "variational-and-exact")
-
-
-def _softness(record: MethodRecord) -> str:
-    softness = record.facts["softness"]
-    return "unsure" if softness > 0.5 else "sure" if softness < 0.15 else "fairly soft"
-
-
-def _take(table: pd.DataFrame, name: str) -> None:
-    st.download_button(
-        "Download as CSV", table.to_csv(index=False), f"{name}.csv", "text/csv", on_click="ignore", key=f"{name}_csv"
-    )
+    download("Download as CSV", table, "variational-and-exact", key="variational-and-exact_csv")

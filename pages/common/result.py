@@ -21,17 +21,11 @@ from t2v_core.jobs.store import Job
 from t2v_core.report.bank import bank_report
 from t2v_core.report.ranking import ranking_sections
 from t2v_core.selection.advice import Advice, advise
-from t2v_core.selection.explanation import given_up
+from t2v_core.selection.explanation import apart, given_up
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.selection.ways import WAYS
 from t2v_core.space.tables import UPLOAD
 
-KIND_WORDS = {
-    "twin": "the same classes as an expert, in new images",
-    "mixed": "mixed classes",
-    "attribute": "labels that an expert learned, on other images",
-    "attribute without expert": "labels that no expert learned",
-}
 ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]", "Tied": ":red[●]"}
 SHOWN = 8
 
@@ -108,26 +102,12 @@ def _track_record(result: dict) -> str:
     """What the rule of choice has cost in this bank so far, beside the rule that never looks at the task."""
     records = {r["kind"]: r for r in result["track_record"]}
     if not result["task"]["learnable"] or result["teacher"]:
-        return f"**What was given up.** {given_up(result['track_record'])} {_apart(records)}"
+        return f"**What was given up.** {given_up(result['track_record'])}"
     if "all" not in records and result["audit"]:
         return "**Track record.** What this rule of choice costs was not measured in this bank."
     if "all" not in records:
         return "**Track record.** This bank holds no measured errors, so the rule of choice could not be tested here."
-    return f"**Track record.** {records['all']['sentence']} {_apart(records)}"
-
-
-def _apart(records: dict[str, dict]) -> str:
-    """The same for each kind of task; nothing where none was measured."""
-    parts = []
-    for kind, words in KIND_WORDS.items():
-        if kind in records:
-            r = records[kind]
-            labelled = f"with labels: {r['with_labels']['mean']:.0f} %; " if r.get("with_labels") else ""
-            parts.append(
-                f"{r['increase']['mean']:.0f} % where the task had {words} "
-                f"({labelled}the expert best on the other tasks: {r['static']['mean']:.0f} %)"
-            )
-    return f"Apart: {'; '.join(parts)}." if parts else ""
+    return f"**Track record.** {records['all']['sentence']} {apart(result['track_record'])}"
 
 
 def _company(ranking: list[dict], advice: Advice) -> str:

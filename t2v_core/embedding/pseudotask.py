@@ -75,7 +75,8 @@ def embed_pseudotask(
         many classes are the most probable of some image; and ``agreement`` of the head with it.
 
     Raises:
-        InputError: the probe has no classifier, or the images or hard labels are all the same.
+        InputError: the probe has no classifier, or one whose weights are not finite; or the images or hard labels are
+            all the same.
     """
     settings = settings or PseudoTaskSettings()
     name, pixels = decoded.task.name, decoded.pixels[~decoded.task.held_out]
@@ -140,6 +141,11 @@ def _teacher(probe: Probe) -> Head:
     bias = np.zeros(len(weight), np.float32)
     if classifier.bias is not None:
         bias = classifier.bias.detach().float().cpu().numpy()
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise InputError(
+            f"the classifier of {probe.info.title} has weights that are no numbers; take its weights from their source "
+            "again"
+        )
     return Head(weight, bias, 0.0, 0, 0)
 
 

@@ -240,7 +240,8 @@ def _sketches(
         size = sum(p.numel() for p in network.block.parameters())
         return network, *_projection(size, number, settings, device)
 
-    built = map(build, range(len(batches))) if device.type == "cpu" else ahead(build, len(batches))
+    numbers = range(len(batches))
+    built = (build(number) for number in numbers) if device.type == "cpu" else ahead(build, len(batches))
     done, total = 0, sum(map(sum, batches))
     clock = [time.perf_counter()]
     for number, (network, bucket, sign) in enumerate(built):

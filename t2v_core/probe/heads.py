@@ -225,8 +225,8 @@ def fit_regularised_head(
 def minimise(features: Tensor, num_classes: int, weight_decay: float, loss: Callable[[Tensor], Tensor]) -> Head:
     """The minimum of a convex loss plus weight_decay / 2 ||W||^2 on standardised features, by L-BFGS in float64.
 
-    Fewer images than features span N directions, in which the rows of W lie, and every step to it: there the same
-    steps are taken with N numbers in place of d.
+    Of fewer images than features the rows of the optimal W lie in the N directions that the images span: it is looked
+    for there, with N numbers a row in place of d.
 
     Args:
         features: ``[N, d]``.

@@ -16,6 +16,14 @@ SURE, HALF_SURE = 0.2, 0.4
 """Softness below which the probe's classifier counts as sure, and as half sure. The bundled one reaches 0.11 on images
 of its own classes and 0.38 on those of CIFAR-100."""
 
+KIND_WORDS = {
+    "twin": "the same classes as an expert, in new images",
+    "mixed": "mixed classes",
+    "attribute": "labels that an expert learned, on other images",
+    "attribute without expert": "labels that no expert learned",
+}
+"""What a target of each kind has in common with the experts."""
+
 
 def familiarity(ranked: list[Ranked], usual: NDArray) -> str:
     """Whether anything in the bank resembles the task, in one sentence.
@@ -56,6 +64,11 @@ def reason(r: Ranked, source: TaskRecord, known: NDArray, classes: tuple[str, ..
     return text
 
 
+def sureness(softness: float) -> str:
+    """How sure a classifier of such softness is, in a word or two."""
+    return "sure" if softness < SURE else "half sure" if softness < HALF_SURE else "unsure"
+
+
 def teacher(facts: Mapping[str, object]) -> str:
     """How sure the probe's own classifier, in place of labels, was of the images, and what follows.
 
@@ -63,26 +76,47 @@ def teacher(facts: Mapping[str, object]) -> str:
         facts: of a PseudoTask embedding: ``softness``, ``confidence``, ``classes_predicted``.
     """
     softness, confidence = float(str(facts["softness"])), float(str(facts["confidence"]))
-    how, then = (
-        ("sure", "they look like what it was trained on. Sure is not right, but its guesses can stand in for labels")
-        if softness < SURE
-        else ("half sure", "they look in part like what it was trained on. Take the ranking as a good guess")
-        if softness < HALF_SURE
-        else ("unsure", "they look like little it was trained on. Trust the ranking less; labels for some would help")
-    )
+    how = sureness(softness)
+    then = {
+        "sure": "they look like what it was trained on. Sure is not right, but its guesses can stand in for labels",
+        "half sure": "they look in part like what it was trained on. Take the ranking as a good guess",
+        "unsure": "they look like little it was trained on. Trust the ranking less; labels for some would help",
+    }[how]
     return (
         f"The probe's own classifier, which stood in for labels, is {how} of your images (its first guess gets "
         f"{confidence:.0%} on average, {facts['classes_predicted']} of its classes come first somewhere): {then}."
     )
 
 
+def apart(records: Sequence[Mapping[str, Any]]) -> str:
+    """What a rule loses on each kind of target, in one sentence; nothing where no kind was measured.
+
+    Args:
+        records: a result's ``track_record``.
+    """
+    by_kind = {r["kind"]: r for r in records}
+    parts = []
+    for kind, words in KIND_WORDS.items():
+        if kind in by_kind:
+            r = by_kind[kind]
+            labelled = f"with labels: {r['with_labels']['mean']:.0f} %; " if r.get("with_labels") else ""
+            parts.append(
+                f"{r['increase']['mean']:.0f} % where the task had {words} "
+                f"({labelled}the expert best on the other tasks: {r['static']['mean']:.0f} %)"
+            )
+    return f"Apart: {'; '.join(parts)}." if parts else ""
+
+
 def given_up(records: Sequence[Mapping[str, Any]]) -> str:
-    """What a ranking lacks that reads no labels, as measured.
+    """What a ranking lacks that reads no labels, as measured, over all targets and on each kind of them.
 
     Args:
         records: a result's ``track_record``.
     """
     measured = next((str(r["sentence"]) for r in records if r["kind"] == ALL), "")
-    return "Without labels the ranking knows which images you have, but not what you want to tell apart in them. " + (
-        measured or "What that costs was not measured in this bank."
+    parts = (
+        "Without labels the ranking knows which images you have, but not what you want to tell apart in them.",
+        measured or "What that costs was not measured in this bank.",
+        apart(records),
     )
+    return " ".join(filter(None, parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -190,6 +191,14 @@ def test_certain_soft_labels_give_what_labels_give(bundled, few):
 def test_a_probe_without_a_classifier_is_refused(random_probe, few):
     with pytest.raises(InputError, match=r"without a classifier.*teacher"):
         embed_pseudotask(few, random_probe, QUICK)
+
+
+def test_a_classifier_whose_weights_are_no_numbers_is_refused(bundled, few):
+    broken = replace(bundled, classifier=copy.deepcopy(bundled.classifier))
+    with torch.no_grad():
+        broken.classifier.weight[0, 0] = torch.nan
+    with pytest.raises(InputError, match="no numbers"):
+        embed_pseudotask(few, broken, QUICK)
 
 
 def test_images_that_say_nothing_are_refused(bundled, few):

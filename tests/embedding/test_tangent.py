@@ -53,10 +53,12 @@ def test_the_papers_network_at_its_own_size(few):
     assert -1 < found[0, 1] < 0.999
 
 
-def test_networks_that_are_drawn_ahead_in_threads_are_the_same():
-    x = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    for number, network in enumerate(ahead(lambda n: random_network("small", 0, n, CPU), 6, workers=3)):
-        assert torch.equal(network.features(x), random_network("small", 0, number, CPU).features(x))
+@pytest.mark.parametrize(("architecture", "side", "count"), [("small", 16, 6), ("resnet18", 64, 3)])
+def test_networks_that_are_drawn_ahead_in_threads_are_the_same(architecture, side, count):
+    x = torch.randn(6, 3, side, side, generator=torch.Generator().manual_seed(0))
+    drawn = ahead(lambda number: random_network(architecture, 0, number, CPU), count, workers=3)
+    for number, network in enumerate(drawn):
+        assert torch.equal(network.features(x), random_network(architecture, 0, number, CPU).features(x))
 
 
 def test_a_network_is_rebuilt_from_its_number_and_uses_batch_statistics():
