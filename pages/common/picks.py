@@ -21,6 +21,9 @@ SHOWN = ("asymmetric", "pseudotask", "tangent", "logme", "domain")
 EACH = 4
 """Targets of every kind that are shown at first."""
 
+PICK = 270
+"""Pixels of a column of picks: most names of experts fit with their error."""
+
 BEST = "\u2713"
 
 
@@ -54,15 +57,18 @@ def show_picks(found: Compared) -> None:
         return
     table = task_table(audit, rules).set_index("task").loc[chosen]
     shown = pd.DataFrame({"target": table["name"], "kind": table["kind"].map(kind_title)})
-    shown["best possible"] = _picked(table["best_expert"], table["best_error"], table["best_error"])
+    shown["best possible"] = _with_error(table["best_expert"], table["best_error"], table["best_error"])
     for rule in rules:
-        shown[rule] = _picked(table[f"{rule}_expert"], table[f"{rule}_error"], table["best_error"])
+        shown[rule] = _with_error(table[f"{rule}_expert"], table[f"{rule}_error"], table["best_error"])
     seen = within(found.pictures, TABLE_BYTES, chosen)
     illustrated = shown.assign(images=[seen.get(task) for task in chosen])
     st.dataframe(
         illustrated if illustrated["images"].notna().any() else shown,
         column_order=["target", "images", *shown.columns[1:]],
-        column_config={"images": st.column_config.ImageColumn(width=200, help="A few of the target's images.")},
+        column_config={
+            "images": st.column_config.ImageColumn(width=200, help="A few of the target's images."),
+            **dict.fromkeys(["best possible", *rules], st.column_config.TextColumn(width=PICK)),
+        },
         hide_index=True,
         height=38 + 35 * min(len(shown), 20),
     )
@@ -72,41 +78,42 @@ def show_picks(found: Compared) -> None:
         + ("" if any(task in seen for task in chosen) else " The bank keeps no images of these targets.")
     )
     download("Download as CSV", shown, "picks")
-    _show_picked(found, {task: names[task] for task in chosen}, rules)
+    _show_images(found, {task: names[task] for task in chosen}, rules)
 
 
-def _show_picked(found: Compared, targets: dict[str, str], rules: list[str]) -> None:
-    """The images of a target beside those that the picked experts were trained on, where the bank has any."""
-    meta = found.audits[ALL].meta
-    picked = {rule: sole_picks(found.audits[ALL], rule) for rule in rules}
-    strips: dict[str, dict[str, str]] = {}
-    for task, name in targets.items():
-        captions: dict[str, list[str]] = {task: [f"target: {name}"]}
-        for rule in rules:
-            own, title = found.own.get(picked[rule][meta.tasks.index(task)] or "", ("", ""))
-            captions.setdefault(own, [f"{title}, picked by"]).append(rule)
-        strips[task] = {
-            " ".join([first, ", ".join(more)]).strip(): found.pictures[seen]
-            for seen, (first, *more) in captions.items()
-            if seen in found.pictures
-        }
-    seen = [task for task in targets if len(strips[task]) > 1]
-    if not seen:
-        return
-    task = st.selectbox(
-        "Images of a target and of what its picks were trained on",
-        seen,
-        format_func=lambda task: targets.get(task, task),
-        key="picks_images",
-        bind="query-params",
-    )
-    with st.container(horizontal=True):
-        for caption, strip in strips[task].items():
-            st.image(strip, caption=plain(caption), width=WIDE)
-
-
-def _picked(experts: pd.Series, errors: pd.Series, best: pd.Series) -> list[str]:
+def _with_error(experts: pd.Series, errors: pd.Series, best: pd.Series) -> list[str]:
+    """Each expert with its error, marked where none is better."""
     return [
         f"{expert} · {error:.1f}{f' {BEST}' if error <= lowest else ''}" if np.isfinite(error) else expert
         for expert, error, lowest in zip(experts, errors, best, strict=True)
     ]
+
+
+def _show_images(found: Compared, targets: dict[str, str], rules: list[str]) -> None:
+    """The images of a target beside those that the picked experts were trained on, where the bank has any."""
+    audit = found.audits[ALL]
+    picks = pd.DataFrame({rule: sole_picks(audit, rule) for rule in rules}, index=audit.meta.tasks)
+    # By target: the tasks with images that picked experts were trained on, each with the rules that picked them.
+    own = {
+        target: {
+            task: [rule for rule in rules if found.own.get(picks.at[target, rule], ("",))[0] == task]
+            for task, _ in filter(None, map(found.own.get, picks.loc[target].dropna()))
+            if task in found.pictures
+        }
+        for target in targets
+    }
+    seen = [target for target in targets if target in found.pictures and own[target]]
+    if not seen:
+        return
+    target = st.selectbox(
+        "Images of a target and of what its picks were trained on",
+        seen,
+        format_func=lambda target: targets.get(target, target),
+        key="picks_images",
+        bind="query-params",
+    )
+    names = dict(found.own.values())
+    with st.container(horizontal=True):
+        st.image(found.pictures[target], caption=plain(f"target: {targets[target]}"), width=WIDE)
+        for task, by in own[target].items():
+            st.image(found.pictures[task], caption=plain(f"{names[task]}, picked by {', '.join(by)}"), width=WIDE)
