@@ -23,13 +23,13 @@ def test_the_report_opens_offline_and_asks_for_nothing(judged_bank, tmp_path):
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(file.as_uri())
-        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 7")
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 9")
         drawn = page.evaluate(DRAWN)
         page.locator(".js-plotly-plot .nsewdrag").first.hover()
         page.wait_for_timeout(500)
     assert asked == [file.as_uri()]
     assert problems == []
-    assert len(drawn) == 7
+    assert len(drawn) == 9
     assert all(drawn)
 
 
