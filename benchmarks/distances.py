@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import statistics
 import sys
 import tempfile
@@ -158,7 +159,7 @@ def main() -> None:
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "-m", "benchmarks.distances", *sys.argv[1:]]),
+        "command": command("benchmarks.distances"),
         "seed": options.seed,
         "load_average_before_and_after": [round(load_before, 2), round(os.getloadavg()[0], 2)],
         "results": results,
@@ -175,6 +176,11 @@ def in_parts(F: np.ndarray, rows: int = 2048) -> None:
         block = F[begin : begin + rows]
         symmetric(block, block)
         symmetric(block, F[begin + rows :])
+
+
+def command(module: str) -> str:
+    """The command this process was started by, with files named but not where they lie."""
+    return shlex.join(["python", "-m", module, *(Path(word).name for word in sys.argv[1:])])
 
 
 def processor() -> str:

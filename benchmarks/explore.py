@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ import numpy as np
 from playwright.sync_api import TimeoutError
 
 from benchmarks.controls import PAGES, PAUSE, SHOWN, Act, bring_scores, controls
-from benchmarks.distances import processor, seconds
+from benchmarks.distances import command, processor, seconds
 from benchmarks.synthetic_bank import build
 from t2v_core.bank.bank import Bank
 from t2v_core.space.kept import kept_map
@@ -187,7 +186,7 @@ def main() -> None:
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "-m", "benchmarks.explore", *sys.argv[1:]]),
+        "command": command("benchmarks.explore"),
         "seed": options.seed,
         "load_average_before_and_after": [round(load_before, 2), round(os.getloadavg()[0], 2)],
         "results": results,

@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.distances import command
+
 ROOT = Path(__file__).parents[1]
 CLASSES = 5
 
@@ -135,7 +137,7 @@ def main() -> None:
         options.out.parent.mkdir(exist_ok=True)
         record = {
             "machine": machine,
-            "command": " ".join(["python", "-m", "benchmarks.journey", *sys.argv[1:]]),
+            "command": command("benchmarks.journey"),
             "seed": 0,
             "results": results,
         }
