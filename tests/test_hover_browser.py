@@ -75,6 +75,7 @@ def test_a_point_shows_its_tasks_pictures(bank_path, tmp_path):
         assert problems == []
 
 
+@pytest.mark.slow
 def test_without_pictures_there_is_no_card(bank_path, tmp_path):
     bank = Bank(bank_path)
     for task in thumbnails(bank):

@@ -125,7 +125,7 @@ def test_the_keys_alone_lead_from_a_task_to_its_matrix(site):
     assert page.get_by_test_id("stException").count() == 0
 
 
-@pytest.mark.parametrize("width", [820, 1280])
+@pytest.mark.parametrize("width", [820, pytest.param(1280, marks=pytest.mark.slow)])
 def test_no_page_is_wider_than_its_window(site, width):
     address, page = site
     page.set_viewport_size({"width": width, "height": 900})

@@ -46,8 +46,22 @@ def network_of(architecture: str) -> torch.nn.Module:
     return blank_network(architecture).detach()[0]
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v3_small", "squeezenet1_1", "timm/resnet10t"])
-@pytest.mark.parametrize("with_head", [True, False])
+@pytest.mark.parametrize(
+    ("architecture", "with_head"),
+    [
+        ("mobilenet_v3_small", True),
+        ("timm/resnet10t", False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("mobilenet_v3_small", False),
+                ("timm/resnet10t", True),
+                ("squeezenet1_1", True),
+                ("squeezenet1_1", False),
+            )
+        ),
+    ],
+)
 def test_another_architecture_runs_in_a_fresh_process(architecture, with_head, tmp_path):
     probe = make_probe(architecture, "birds", network_of(architecture), None, SPEC, "", CPU)
     file, sha256 = keep_weights(probe.network, tmp_path)
