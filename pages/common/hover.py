@@ -19,7 +19,8 @@ CSS = """
   background: var(--st-background-color, #fff); border: 1px solid var(--st-border-color, #8888);
   border-radius: 6px; box-shadow: 0 2px 10px #0005; overflow: hidden;
 }
-.card.shown {display: block;}
+.card.shown {display: block; visibility: hidden;}
+.card.placed {visibility: visible;}
 .card img {display: block; height: 48px; max-width: 90vw;}
 """
 
@@ -39,7 +40,7 @@ function start(place) {
   const state = {pictures: {}, charts: [], heard: new Map()};
 
   const hide = () => {
-    card.classList.remove("shown");
+    card.classList.remove("shown", "placed");
     if (card.popover && card.matches(":popover-open")) card.hidePopover();
   };
   const show = (chart, event) => {
@@ -52,6 +53,7 @@ function start(place) {
     if (card.popover && !card.matches(":popover-open")) card.showPopover();
     const pointer = event.event ?? {clientX: 0, clientY: 0};
     requestAnimationFrame(() => {  // Plotly draws its label meanwhile; the card goes below it, or above
+      if (!card.classList.contains("shown")) return;
       const label = chart.querySelector(".hoverlayer .hovertext")?.getBoundingClientRect();
       const from = label?.width ? label : {left: pointer.clientX + 14, top: pointer.clientY, bottom: pointer.clientY};
       const size = card.getBoundingClientRect();
@@ -59,6 +61,7 @@ function start(place) {
       const top = below + size.height <= innerHeight ? below : from.top - 6 - size.height;
       card.style.left = `${Math.max(4, Math.min(from.left, innerWidth - size.width - 4))}px`;
       card.style.top = `${Math.max(4, top)}px`;
+      card.classList.add("placed");  // not seen before, in the corner or where it was last
     });
   };
   const meet = event => {
