@@ -93,15 +93,11 @@ def _show_images(found: Compared, targets: dict[str, str], rules: list[str]) -> 
     """The images of a target beside those that the picked experts were trained on, where the bank has any."""
     audit = found.audits[ALL]
     picks = pd.DataFrame({rule: sole_picks(audit, rule) for rule in rules}, index=audit.meta.tasks)
-    # By target: the tasks with images that picked experts were trained on, each with the rules that picked them.
-    own = {
-        target: {
-            task: [rule for rule in rules if found.own.get(picks.at[target, rule], ("",))[0] == task]
-            for task, _ in filter(None, map(found.own.get, picks.loc[target].dropna()))
-            if task in found.pictures
-        }
-        for target in targets
-    }
+    own = {}  # by target: tasks with images that picked experts were trained on, each with the rules that picked them
+    for target in targets:
+        trained_on = picks.loc[target].map(lambda expert: found.own.get(expert, ("",))[0])
+        by_task = trained_on.groupby(trained_on, sort=False).groups
+        own[target] = {task: list(by) for task, by in by_task.items() if task in found.pictures}
     seen = [target for target in targets if target in found.pictures and own[target]]
     if not seen:
         return

@@ -126,12 +126,11 @@ def reason(found: Audit, task: int, rule: str, trained_on: Mapping[str, str] | N
         return f"any of {np.isfinite(meta.candidate_errors[task]).sum()} candidates at random: {_cost(error, best)}."
     errors = meta.candidate_errors[task]
     place = 1 + int((errors < error).sum())
-    name, tied = picks(found, rule)[task], int(picked(errors[None], judged.scores[[task]]).sum())
-    if tied == 1:
-        expert = meta.experts[int(np.nanargmin(usable(errors, judged.scores[task])))]
+    name, expert = picks(found, rule)[task], sole_picks(found, rule)[task]
+    if expert is not None:
         own = (trained_on or {}).get(expert, name)
         name = f"**{name}**" + ("" if own == name else f", trained on {own}")
-    which = f" (place {place} of {np.isfinite(errors).sum()})" if tied == 1 and place > 1 else ""
+    which = f" (place {place} of {np.isfinite(errors).sum()})" if expert is not None and place > 1 else ""
     return f"{name}: {_why(found, task, judged)}. That means {_cost(error, best)}{which}."
 
 
