@@ -8,6 +8,8 @@ import streamlit as st
 from pages.common.chart import draw
 from pages.common.data import audit_numbers, audit_table, compared
 from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
+from pages.common.selected import selected
+from pages.common.space import records
 from pages.common.takeaway import download
 from t2v_core.figures.choice import KIND_TITLES, audit_chart
 from t2v_core.probe.weights import preferred
@@ -54,6 +56,7 @@ bank = open_page(
     "and says how certain that is.",
 )
 counts = bank.counts()
+chosen = selected(records(bank))
 
 left, middle, right = st.columns(3)
 with left.container(border=True, height="stretch"):
@@ -111,13 +114,14 @@ else:
 
 st.download_button(
     "Report as one HTML file",
-    lambda: bank_report(bank),
+    lambda: bank_report(bank, chosen=chosen),
     "task-space.html",
     "text/html",
     icon=":material/description:",
     on_click="ignore",
-    help="Map, taxonomy, matrix and audit with interactive figures, for people who have no server. It is made when you "
-    "click: some 3 seconds and 5 MB for 200 tasks, longer and larger for more.",
+    help="Map, taxonomy, matrix and audit with interactive figures, for people who have no server. Tasks chosen on the "
+    "pages are brought out and compared. It is made when you click: some 3 seconds and 5 MB for 200 tasks, longer and "
+    "larger for more.",
 )
 
 probes = list(bank.probes().values())

@@ -92,9 +92,9 @@ def show_curve(bank: Bank, found: Placed, metrics: list[str]) -> None:
 def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:
     """Task distances at every taxonomic distance."""
     metric = choose_metric(metrics)
-    result = held(bank, found, metric)
+    result, chosen = held(bank, found, metric), selected(found.ids)
     draw(
-        level_boxes(result, found, metric, found.key),
+        level_boxes(result, found, metric, tuple(chosen), found.key),
         key="levels",
         file="distance-by-level",
         alt="Distances of all pairs of tasks by the finest level they share",
@@ -103,6 +103,7 @@ def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:
         "All pairs of tasks, grouped by how much of their path they share; in brackets the taxonomic distance. Boxes "
         "that climb from left to right mean that distance follows the taxonomy; boxes of equal height mean that this "
         "distance does not see that level. Box: the middle half; whiskers: 5 to 95 %. Boxes of few pairs move easily."
+        + (" The second boxes are the pairs in which a chosen task is." if chosen else "")
     )
     common = [Counter(path[i] for paths in found.paths for path in paths if i < len(path)) for i in range(found.depth)]
     st.markdown(
@@ -124,9 +125,10 @@ def pair_table(bank: Bank, found: Placed, distance: pd.DataFrame) -> pd.DataFram
 
 
 @st.cache_resource(show_spinner="Sorting all pairs …", max_entries=16)
-def level_boxes(_result: Held, _found: Placed, metric: str, key: tuple) -> go.Figure:
-    """The distances of all pairs at each level."""
-    return distance_by_level(_result.distance.to_numpy(), _found.distance, _found.levels)
+def level_boxes(_result: Held, _found: Placed, metric: str, chosen: tuple[str, ...], key: tuple) -> go.Figure:
+    """The distances of all pairs at each level, and of the chosen tasks' pairs beside."""
+    wanted = np.isin(_found.ids, chosen)
+    return distance_by_level(_result.distance.to_numpy(), _found.distance, _found.levels, wanted)
 
 
 def choose_metric(metrics: list[str]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.common.compare import MOST, compared, suggestions, task_names
+from pages.common.compare import compared, suggestions, task_names
 from pages.common.compare_views import show_experts, show_facts, show_layers, show_neighbours
 from pages.common.frame import BANK, EXPERT, open_page, plain
 from pages.common.selected import select
 from t2v_core.bank.bank import Bank
+from t2v_core.figures.compare import MOST
 
 VIEWS = {
     "Side by side": show_facts,

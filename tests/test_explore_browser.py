@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
+from t2v_core.bank.bank import Bank
 from t2v_core.report.bank import bank_report
 from t2v_core.report.ranking import rank_in_bank
 from tests.browser import chromium, dashboard, settled
@@ -15,7 +17,7 @@ DRAWN = "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.quer
 
 def test_the_report_opens_offline_and_asks_for_nothing(judged_bank, tmp_path):
     bank, file = judged_bank, tmp_path / "report.html"
-    file.write_text(bank_report(bank, rank_in_bank(bank, "digits"), "digits"), encoding="utf-8")
+    file.write_text(bank_report(bank, rank_in_bank(bank, "digits"), ["digits"]), encoding="utf-8")
     asked, problems = [], []
     with chromium() as page:
         page.context.set_offline(True)
@@ -26,9 +28,15 @@ def test_the_report_opens_offline_and_asks_for_nothing(judged_bank, tmp_path):
         page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 9")
         drawn = page.evaluate(DRAWN)
         page.locator(".js-plotly-plot .nsewdrag").first.hover()
-        page.wait_for_timeout(500)
-    assert asked == [file.as_uri()]
+        with page.expect_download() as waiting:
+            page.locator("#figure-1 [data-title='Download picture as PNG']").click()
+        waiting.value.save_as(tmp_path / "map.png")
+    # A picture is drawn from an image within the page.
+    assert [address for address in asked if not address.startswith(("data:", "blob:"))] == [file.as_uri()]
     assert problems == []
+    with Image.open(tmp_path / "map.png") as picture:
+        assert picture.width > 1000
+        assert picture.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
     assert len(drawn) == 9
     assert all(drawn)
 
@@ -36,12 +44,15 @@ def test_the_report_opens_offline_and_asks_for_nothing(judged_bank, tmp_path):
 @pytest.mark.slow
 def test_the_report_can_be_taken_from_home(bank_path, tmp_path):
     with dashboard(bank_path, tmp_path / "log") as address, chromium() as page:
-        page.goto(address)
+        one, other = [task.id for task in Bank(bank_path).tasks()[:2]]
+        page.goto(f"{address}/?task={one}&task={other}")
         settled(page)
         with page.expect_download() as waiting:
             page.get_by_role("button", name="Report as one HTML file").click()
         waiting.value.save_as(tmp_path / "report.html")
-    assert "<h2>Which tasks are alike</h2>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Which tasks are alike</h2>" in report
+    assert "<h2>How far apart are the chosen tasks?</h2>" in report
 
 
 def test_pairs_are_compared_by_a_click_and_the_link_restores_them(bank_path, tmp_path):

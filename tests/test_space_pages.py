@@ -45,6 +45,9 @@ def test_chosen_tasks_have_a_curve_of_their_own(open_page, bank_path):
         "ideal for the 2 chosen tasks: the taxonomy itself",
         "chance for the 2 chosen tasks",
     ]
+    by_level = {"view": "Level by level"}
+    assert lines(**by_level) == ["all pairs"]
+    assert lines(task=tasks, **by_level) == ["all pairs", "pairs of the 2 chosen tasks"]
 
 
 @pytest.mark.parametrize("page", [TAXONOMY, SIMILARITY, "pages/5_Expert_selection.py", "pages/6_Methods.py"])

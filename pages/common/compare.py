@@ -15,6 +15,7 @@ from pages.common.space import distances, records
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
 from t2v_core.embedding.record import TASK2VEC, Embedding
+from t2v_core.figures.compare import MOST
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.selection.meta_task import GENERIC, candidates
 from t2v_core.space.compare import (
@@ -25,9 +26,6 @@ from t2v_core.space.compare import (
 )
 from t2v_core.space.tables import head_accuracy
 from t2v_core.space.taxonomy import own_paths, taxonomic_distance
-
-MOST = 8
-"""Tasks compared at once: more colours and columns than that cannot be told apart."""
 
 GENERIC_NAME = "generic (not fine-tuned)"
 

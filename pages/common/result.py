@@ -151,7 +151,7 @@ def _report(bank: Bank, result: dict) -> None:
     )
     st.download_button(
         "Report as one HTML file",
-        lambda: bank_report(bank, first, result["task"]["id"]),
+        lambda: bank_report(bank, first, [result["task"]["id"]]),
         f"{result['task']['id']}.html",
         "text/html",
         icon=":material/description:",

@@ -17,7 +17,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TaskRecord
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.agreement import Agreement, Curve, agreement, neighbour_curve
-from t2v_core.space.matrix import task_distances
+from t2v_core.space.matrix import placeable, task_distances
 from t2v_core.space.tables import norm_table
 from t2v_core.space.taxonomy import Path, Taxonomy, own_paths, taxonomic_distance
 from t2v_core.space.taxonomy_files import read_taxonomy
@@ -46,10 +46,7 @@ def distances(bank: Bank, metric: str) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner="Measuring distances …", max_entries=6)
 def _distances(_bank: Bank, metric: str, location: str, version: int) -> pd.DataFrame:
-    found = task_distances(_bank, metric)
-    # An embedding that is missing or wholly zero has no distance to any other.
-    known = (np.isfinite(found.to_numpy()).sum(1) > 1) | (len(found) == 1)
-    return found if known.all() else found.loc[known, known]
+    return placeable(task_distances(_bank, metric))
 
 
 def available_metrics(bank: Bank) -> list[str]:

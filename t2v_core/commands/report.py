@@ -24,6 +24,8 @@ def add_report(command: Callable[..., argparse.ArgumentParser], commands: Any) -
     added = command(commands, "report", _run, show_facts, about)
     added.add_argument("--out", type=Path, required=True, metavar="FILE.html")
     added.add_argument("--task", metavar="ID", help="also rank the experts for this task of the bank, in front")
+    more = "tasks of the bank to bring out on the maps; two or more are compared, too"
+    added.add_argument("--chosen", metavar="ID", nargs="+", default=[], help=more)
 
 
 def _run(o: argparse.Namespace) -> dict[str, Any]:
@@ -32,7 +34,10 @@ def _run(o: argparse.Namespace) -> dict[str, Any]:
 
     begin = time.perf_counter()
     bank = Bank(o.bank, demo=True)
-    content = bank_report(bank, rank_in_bank(bank, o.task) if o.task else (), o.task)
+    chosen = [*([o.task] if o.task else []), *o.chosen]
+    if unknown := set(o.chosen) - {task.id for task in bank.tasks()}:
+        raise InputError(f"there is no task {min(unknown)!r} in the bank; `bank list` and the page “Bank” show the ids")
+    content = bank_report(bank, rank_in_bank(bank, o.task) if o.task else (), chosen)
     try:
         o.out.write_text(content, encoding="utf-8")
     except OSError as error:

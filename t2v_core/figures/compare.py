@@ -21,6 +21,9 @@ DRAWN, CELLS = 700, 48
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon")
 """Tasks are told apart without colour, too."""
 
+MOST = len(SYMBOLS)
+"""Tasks compared at once: more marks, colours and columns cannot be told apart."""
+
 
 def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
     """Each layer's part of the distance, and for which task the layer matters more, with twice the standard error.

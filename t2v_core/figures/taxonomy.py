@@ -66,7 +66,7 @@ def neighbour_curves(
                 go.Scatter(
                     x=chosen[name].k,
                     y=chosen[name].mean,
-                    name=f"{name}: {_chosen_words(chosen[name])}",
+                    name=f"{name}: {_chosen_words(chosen[name].tasks)}",
                     mode="lines+markers",
                     line={"color": colour, "width": 1},
                     marker={"size": 5, "symbol": "circle-open"},
@@ -77,7 +77,7 @@ def neighbour_curves(
         _add_references(figure, next(iter(curves.values())), "", 2)
     if chosen:
         own = next(iter(chosen.values()))
-        _add_references(figure, own, f" for {_chosen_words(own)}", 1)
+        _add_references(figure, own, f" for {_chosen_words(own.tasks)}", 1)
     figure.update_layout(
         template=TEMPLATE,
         height=height,
@@ -99,12 +99,16 @@ def _add_references(figure: go.Figure, curve: Any, of: str, width: int) -> None:
         figure.add_trace(trace)
 
 
-def _chosen_words(curve: Any) -> str:
-    return "the chosen task" if curve.tasks == 1 else f"the {curve.tasks} chosen tasks"
+def _chosen_words(tasks: int) -> str:
+    return "the chosen task" if tasks == 1 else f"the {tasks} chosen tasks"
 
 
 def distance_by_level(
-    distance: NDArray, taxonomic: NDArray, levels: Sequence[str] = (), height: int = 420
+    distance: NDArray,
+    taxonomic: NDArray,
+    levels: Sequence[str] = (),
+    chosen: NDArray | None = None,
+    height: int = 420,
 ) -> go.Figure:
     """The task distances of all pairs at each taxonomic distance, as boxes: quartiles, whiskers from 5 to 95 %.
 
@@ -114,27 +118,44 @@ def distance_by_level(
         distance: ``[n, n]``; the diagonal is left out, and so are pairs with NaN.
         taxonomic: ``[n, n]`` whole numbers 0..H.
         levels: names of the H levels from coarse to fine, where they have any.
+        chosen: ``[n]`` tasks whose pairs, with each other and with all, get boxes of their own; by default none.
         height: pixels.
     """
     pairs = ~np.eye(len(distance), dtype=bool) & np.isfinite(distance) & np.isfinite(taxonomic)
-    values, steps = distance[pairs], taxonomic[pairs].astype(np.int64)
-    found = np.unique(steps)
-    boxes = [np.percentile(values[steps == step], QUANTILES) for step in found]
-    low, lower, middle, upper, high = np.array(boxes).reshape(-1, len(QUANTILES)).T
-    depth = len(levels) or int(found.max(initial=0))
-    figure = go.Figure(
-        go.Box(
-            x=[_level_name(int(step), depth, levels) for step in found],
-            lowerfence=low,
-            q1=lower,
-            median=middle,
-            q3=upper,
-            upperfence=high,
-            marker={"color": ACCENT},
-            fillcolor="rgba(0,114,178,0.25)",
+    depth = len(levels) or int(taxonomic[pairs].max(initial=0))
+    drawn = {"all pairs": (pairs, ACCENT, "rgba(0,114,178,0.25)")}
+    if chosen is not None and chosen.any():
+        drawn[f"pairs of {_chosen_words(int(chosen.sum()))}"] = (
+            pairs & chosen[:, None],
+            PALETTE[1],
+            "rgba(230,159,0,0.25)",
         )
+    figure = go.Figure()
+    for name, (some, colour, pale) in drawn.items():
+        values, steps = distance[some], taxonomic[some].astype(np.int64)
+        found = np.unique(steps)
+        boxes = [np.percentile(values[steps == step], QUANTILES) for step in found]
+        low, lower, middle, upper, high = np.array(boxes).reshape(-1, len(QUANTILES)).T
+        figure.add_trace(
+            go.Box(
+                x=[_level_name(int(step), depth, levels) for step in found],
+                lowerfence=low,
+                q1=lower,
+                median=middle,
+                q3=upper,
+                upperfence=high,
+                name=name,
+                marker={"color": colour},
+                fillcolor=pale,
+            )
+        )
+    figure.update_layout(
+        template=TEMPLATE,
+        height=height,
+        showlegend=len(drawn) > 1,
+        boxmode="group",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
-    figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
     figure.update_xaxes(title="the finest level that two tasks share", type="category")
     figure.update_yaxes(title="distance between the tasks")
     return figure

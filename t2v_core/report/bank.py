@@ -11,8 +11,10 @@ import plotly.graph_objects as go
 
 from t2v_core import __version__
 from t2v_core.bank.bank import Bank
+from t2v_core.embedding.record import TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.figures.choice import KIND_TITLES, audit_chart
+from t2v_core.figures.compare import MOST, layer_contributions, pair_distances
 from t2v_core.figures.norms import norm_against_error, norm_against_images
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.figures.task_map import task_map
@@ -26,9 +28,10 @@ from t2v_core.selection.by_task import in_order
 from t2v_core.selection.by_task import task_table as task_marks
 from t2v_core.selection.meta_task import GENERIC, from_bank
 from t2v_core.space.agreement import agreement, neighbour_curve
+from t2v_core.space.compare import compare_pair, distances_with_spread
 from t2v_core.space.correlation import rank_correlation
 from t2v_core.space.kept import kept_clustering
-from t2v_core.space.matrix import task_distances
+from t2v_core.space.matrix import placeable, task_distances
 from t2v_core.space.norms import grows, verdict, within_kinds
 from t2v_core.space.tables import kinds_with_a_place, map_table, norm_table, task_table
 from t2v_core.space.taxonomy import own_paths, taxonomic_distance
@@ -42,13 +45,13 @@ VIOLINS = ("static", "asymmetric")
 """Rules whose picks are marked, beside the best expert and the generic one."""
 
 
-def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = None) -> str:
+def bank_report(bank: Bank, first: Sequence[Section] = (), chosen: Sequence[str] = ()) -> str:
     """The report of a bank as one HTML file.
 
     Args:
         bank: the bank.
         first: sections to put before its own, as ``report.ranking`` makes them.
-        task: id of a task to bring out on the map.
+        chosen: ids of tasks to bring out on the maps; two or more are compared, too.
 
     Raises:
         InputError: there is nothing to report.
@@ -58,13 +61,13 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = No
         raise InputError("the bank holds no embedded task, so there is nothing to report; embed one or import a bank")
     sections = list(first)
     if not distance.empty:
-        # An embedding that is wholly zero has no distance to any other, and no place on the map.
-        distance = _known(distance)
+        distance = placeable(distance)
         table = _as_text(task_table(bank))
         tasks = map_table(bank, table, distance)
         sections += [
-            _map(tasks, task),
-            *_domain_map(bank, table, task),
+            _map(tasks, chosen),
+            *_domain_map(bank, table, chosen),
+            *_compared(bank, [task for task in dict.fromkeys(chosen) if task in distance.index]),
             *_taxonomy(bank, distance),
             *_matrix(bank, tasks, distance),
             *_norms(bank, table),
@@ -80,20 +83,14 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), task: str | None = No
     )
 
 
-def _known(distance: pd.DataFrame) -> pd.DataFrame:
-    """Without tasks that have no distance to any other: their embedding is missing or wholly zero."""
-    known = np.isfinite(distance.to_numpy()).sum(1) > min(1, len(distance) - 1)
-    return distance.loc[known, known]
-
-
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     """A table whose words Plotly shows letter by letter; ids stay as they are."""
     words = table.select_dtypes(exclude="number").columns.drop("id")
     return table.assign(**{column: table[column].map(as_text) for column in words})
 
 
-def _map(tasks: pd.DataFrame, task: str | None) -> Section:
-    figure = task_map(tasks.assign(group=tasks["level 2"]), [task] if task else [])
+def _map(tasks: pd.DataFrame, chosen: Sequence[str]) -> Section:
+    figure = task_map(tasks.assign(group=tasks["level 2"]), chosen)
     words = (
         "Each point is a task; near points ask the same of a network. Colours are branches of the taxonomy; stars are "
         "uploads. Clusters can be trusted; gaps between far clusters and their sizes mean nothing (t-SNE)."
@@ -101,8 +98,8 @@ def _map(tasks: pd.DataFrame, task: str | None) -> Section:
     return Section("Which tasks are alike", words, figure)
 
 
-def _domain_map(bank: Bank, table: pd.DataFrame, task: str | None) -> list[Section]:
-    distance = _known(task_distances(bank, "domain"))
+def _domain_map(bank: Bank, table: pd.DataFrame, chosen: Sequence[str]) -> list[Section]:
+    distance = placeable(task_distances(bank, "domain"))
     if len(distance) < LEAST:
         return []
     tasks = map_table(bank, table, distance)
@@ -110,11 +107,37 @@ def _domain_map(bank: Bank, table: pd.DataFrame, task: str | None) -> list[Secti
         "The same tasks by the mean features of their images, labels ignored. Tasks over the same images stand in one "
         "place here, however different what is asked about them."
     )
-    return [
-        Section(
-            "Whose images look alike", words, task_map(tasks.assign(group=tasks["level 2"]), [task] if task else [])
-        )
-    ]
+    return [Section("Whose images look alike", words, task_map(tasks.assign(group=tasks["level 2"]), chosen))]
+
+
+def _compared(bank: Bank, chosen: Sequence[str]) -> list[Section]:
+    """How far apart the chosen tasks are, and where two of them differ."""
+    if len(chosen) < 2:
+        return []
+    info, tasks = next(iter(bank.probes().values())), chosen[:MOST]
+    names = {t.id: t.name for t in bank.tasks() if t.id in tasks}
+    found = bank.embeddings(TASK2VEC, info.weights_hash, tasks)
+    pairs = distances_with_spread({task: found[task] for task in tasks})
+    called = pairs.assign(a=pairs["a"].map(names), b=pairs["b"].map(names))
+    words = (
+        "From 0 (alike to the probe) upwards; bars: 95 % of what other images of the same tasks would give. Noise can "
+        "only add distance, so for near pairs the bar lies to the right of its point. Where bars overlap, do not call "
+        "one pair nearer."
+        + (f" Of {len(chosen):,} chosen tasks, these are the first {MOST}." if len(chosen) > MOST else "")
+    )
+    columns = {"a": "one task", "b": "other task", "distance": "distance", "low": "from", "high": "to"}
+    table = called[list(columns)].rename(columns=columns)
+    apart = Section("How far apart are the chosen tasks?", words, pair_distances(called), table)
+    if len(chosen) > 2:
+        return [apart]
+    one, other = tasks
+    words = (
+        "Left: each layer's part of the distance; layers of many filters have more to add. Right: for which of the two "
+        "a layer matters more, from −1 to 1, with twice the standard error; a bar that crosses 0 cannot be told from "
+        "no difference."
+    )
+    layers = compare_pair(found[one], found[other], info.layers).layers
+    return [apart, Section("Where do the two differ?", words, layer_contributions(layers, names[one], names[other]))]
 
 
 def _taxonomy(bank: Bank, distance: pd.DataFrame) -> list[Section]:
@@ -122,7 +145,7 @@ def _taxonomy(bank: Bank, distance: pd.DataFrame) -> list[Section]:
     placed = [i for i in distance.index if own_paths(records[i])]
     kinds = kinds_with_a_place(sorted({records[i].kind for i in placed}))
     found = {METRICS["symmetric"]: distance}
-    domain = _known(task_distances(bank, "domain"))
+    domain = placeable(task_distances(bank, "domain"))
     if domain.index.isin(placed).any():
         found[METRICS["domain"]] = domain
     ids = [i for i in placed if records[i].kind in kinds and all(i in d.index for d in found.values())]

@@ -8,6 +8,7 @@ from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.io.json import to_json_plotly
 
 STYLE = """
 :root {color-scheme: light;}
@@ -26,7 +27,27 @@ footer {margin-top: 3rem; color: #5f6368; font-size: 14px;}
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses every request to anywhere."""
 
-CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True, "toImageButtonOptions": {"format": "svg"}}
+DRAW = """
+function draw(place, figure) {
+  const png = {
+    name: "png",
+    title: "Download picture as PNG",
+    icon: Plotly.Icons.disk,
+    click: plot => Plotly.downloadImage(
+      // A dark slide would show through.
+      {data: plot.data, layout: {...plot.layout, paper_bgcolor: "#fff"}},
+      {format: "png", filename: place, width: plot.clientWidth, height: plot.clientHeight, scale: 2},
+    ),
+  };
+  Plotly.newPlot(place, figure.data, figure.layout, {
+    displaylogo: false,
+    showSendToCloud: false,
+    responsive: true,
+    toImageButtonOptions: {format: "svg", filename: place},
+    modeBarButtonsToAdd: [png],
+  });
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,8 @@ def html_report(title: str, words: str, sections: Sequence[Section], footer: str
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>",
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n"
+        f"<script>{DRAW}</script>\n</head>\n<body>",
         f"<h1>{escape(title)}</h1>\n<p>{escape(words)}</p>",
         *(_section(section, number) for number, section in enumerate(sections)),
         f"<footer>{escape(footer)}</footer>\n</body>\n</html>\n",
@@ -72,11 +94,10 @@ def html_report(title: str, words: str, sections: Sequence[Section], footer: str
 def _section(section: Section, number: int) -> str:
     parts = [f"<section>\n<h2>{escape(section.title)}</h2>"]
     if section.figure is not None:
-        parts.append(
-            section.figure.to_html(
-                full_html=False, include_plotlyjs=False, include_mathjax=False, config=CONFIG, div_id=f"figure-{number}"
-            )
-        )
+        place = f"figure-{number}"
+        # In a script, "<" could begin the end of it.
+        figure = to_json_plotly(section.figure).replace("<", "\\u003c")
+        parts.append(f'<div id="{place}"></div>\n<script>draw("{place}", {figure})</script>')
     parts.append(f"<p>{escape(section.words)}</p>")
     if section.table is not None:
         table = section.table.to_html(index=False, escape=True, border=0, float_format="{:.4g}".format, na_rep="–")

@@ -72,6 +72,12 @@ def task_distances(
     return pd.DataFrame(matrix, index=ids, columns=ids)
 
 
+def placeable(distance: pd.DataFrame) -> pd.DataFrame:
+    """Without tasks that have no distance to any other: their embedding is missing or wholly zero."""
+    known = (np.isfinite(distance.to_numpy()).sum(1) > 1) | (len(distance) == 1)
+    return distance if known.all() else distance.loc[known, known]
+
+
 def _complexity(
     bank: Bank, embeddings: list[Embedding], vectors: NDArray, hashes: NDArray, info: ProbeInfo
 ) -> NDArray[np.float64]:

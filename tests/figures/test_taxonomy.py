@@ -37,6 +37,16 @@ def test_boxes_hold_the_quartiles_of_each_level():
     np.testing.assert_allclose(box.upperfence[0], np.percentile(near, 95))
 
 
+def test_pairs_of_the_chosen_tasks_have_boxes_of_their_own():
+    everyone, one = distance_by_level(D, T, ("kingdom", "class"), np.arange(12) == 3).data
+    (alone,) = distance_by_level(D, T, ("kingdom", "class"), np.zeros(12, dtype=bool)).data
+    assert one.name == "pairs of the chosen task"
+    np.testing.assert_array_equal(everyone.median, alone.median)
+    assert list(one.x) == list(everyone.x)
+    np.testing.assert_allclose(one.median[2], np.median(D[3][T[3] == 2]))
+    assert distance_by_level(D, T, chosen=np.arange(12) < 5).data[1].name == "pairs of the 5 chosen tasks"
+
+
 def test_levels_without_names_and_missing_tasks():
     gaps = D.copy()
     gaps[0] = np.nan

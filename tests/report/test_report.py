@@ -18,6 +18,7 @@ from t2v_core.errors import InputError
 from t2v_core.report.bank import bank_report
 from t2v_core.report.html import Section, html_report
 from t2v_core.report.ranking import rank_in_bank, ranking_sections
+from t2v_core.space.matrix import task_distances
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -55,13 +56,32 @@ def test_a_bank_becomes_its_sections(judged_bank):
     assert "8 tasks, 4 experts and 32 measured errors" in report
 
 
+def test_chosen_tasks_are_compared(judged_bank):
+    one, other, third = [task.id for task in judged_bank.tasks()][:3]
+    usual = headings(bank_report(judged_bank, chosen=[one, one, "nobody"]))
+    assert "How far apart are the chosen tasks?" not in usual
+    report = bank_report(judged_bank, chosen=[one, other])
+    added = ["How far apart are the chosen tasks?", "Where do the two differ?"]
+    assert headings(report) == [*usual[:2], *added, *usual[2:]]
+    distance = task_distances(judged_bank).at[one, other]
+    assert f"<td>{distance:.4g}</td>" in report
+    assert headings(bank_report(judged_bank, chosen=[one, other, third])) == [*usual[:2], added[0], *usual[2:]]
+
+
+def test_of_many_chosen_tasks_the_first_are_compared(judged_bank, monkeypatch):
+    monkeypatch.setattr("t2v_core.report.bank.MOST", 2)
+    report = bank_report(judged_bank, chosen=[task.id for task in judged_bank.tasks()])
+    assert "Of 8 chosen tasks, these are the first 2." in report
+    assert "Where do the two differ?" not in report
+
+
 def test_hostile_names_in_a_bank_stay_names(judged_bank):
     bank = judged_bank
     with bank.engine.begin() as connection:
         connection.execute(update(schema.task).values(name=HOSTILE, origin=HOSTILE, taxonomy=[HOSTILE, HOSTILE]))
         connection.execute(update(schema.expert).values(name=HOSTILE))
     task = next(e.task_id for e in bank.experts() if e.task_id)
-    report = bank_report(bank, rank_in_bank(bank, bank.tasks()[-1].id), task)
+    report = bank_report(bank, rank_in_bank(bank, bank.tasks()[-1].id), [task, "digits"])
     assert HOSTILE not in report
     body = report[report.rindex("<body>") :]
     assert "<img" not in body
@@ -116,4 +136,9 @@ def test_the_command_writes_the_file(bank_path, tmp_path, capsys):
     assert headings(out.read_text(encoding="utf-8"))[0].startswith("Experts for ")
     assert main(["report", "--bank", str(bank_path), "--out", str(tmp_path / "no" / "r.html")]) == 2
     assert "choose another place" in capsys.readouterr().err
-    assert main(["report", "--bank", str(bank_path), "--out", str(out), "--task", "nobody"]) == 2
+    command = ["report", "--bank", str(bank_path), "--out", str(out)]
+    assert main([*command, "--chosen", *(task.id for task in Bank(bank_path).tasks()[:2])]) == 0
+    assert "How far apart are the chosen tasks?" in headings(out.read_text(encoding="utf-8"))
+    assert main([*command, "--chosen", "nobody"]) == 2
+    assert "no task 'nobody' in the bank" in capsys.readouterr().err
+    assert main([*command, "--task", "nobody"]) == 2
