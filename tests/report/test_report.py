@@ -68,6 +68,15 @@ def test_chosen_tasks_are_compared(judged_bank):
     assert headings(bank_report(judged_bank, chosen=[one, other, third])) == [*usual[:2], added[0], *usual[2:]]
 
 
+def test_a_map_without_any_chosen_task_is_not_faded(judged_bank):
+    def figures(chosen: str) -> str:
+        report = bank_report(judged_bank, chosen=[chosen])
+        return report[report.rindex("<body>") :]
+
+    assert "selectedpoints" not in figures("nobody")
+    assert "selectedpoints" in figures(judged_bank.tasks()[0].id)
+
+
 def test_of_many_chosen_tasks_the_first_are_compared(judged_bank, monkeypatch):
     monkeypatch.setattr("t2v_core.report.bank.MOST", 2)
     report = bank_report(judged_bank, chosen=[task.id for task in judged_bank.tasks()])
