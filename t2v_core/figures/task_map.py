@@ -59,7 +59,7 @@ def task_map(
         tasks: columns ``id, name, path, classes, images, accuracy, group, x, y, upload``; ``path`` is the
             taxonomy in words, ``upload`` marks tasks to draw on top with their name. Numbers in ``group`` are drawn
             on a scale, with grey for missing ones.
-        selected: ids to bring out; all others fade.
+        selected: ids to bring out; all others fade, unless none of them is on the map.
         colour_title: what the scale shows.
         title: above the map.
         links: a task's id and those of tasks to join with it by lines.
@@ -104,7 +104,7 @@ def task_map(
     )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
-    if chosen := frozenset(selected):
+    if chosen := frozenset(selected).intersection(tasks["id"]):
         for trace in figure.data:
             if trace.customdata is not None:
                 trace.selectedpoints = [i for i, (task, *_) in enumerate(trace.customdata) if task in chosen]

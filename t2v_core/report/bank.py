@@ -94,12 +94,7 @@ def _map(tasks: pd.DataFrame, chosen: Sequence[str]) -> Section:
         "Each point is a task; near points ask the same of a network. Colours are branches of the taxonomy; stars are "
         "uploads. Clusters can be trusted; gaps between far clusters and their sizes mean nothing (t-SNE)."
     )
-    return Section("Which tasks are alike", words, _points(tasks, chosen))
-
-
-def _points(tasks: pd.DataFrame, chosen: Sequence[str]) -> go.Figure:
-    # Where none of the chosen is on the map, nothing fades.
-    return task_map(tasks.assign(group=tasks["level 2"]), [task for task in chosen if task in tasks.index])
+    return Section("Which tasks are alike", words, task_map(tasks.assign(group=tasks["level 2"]), chosen))
 
 
 def _domain_map(bank: Bank, table: pd.DataFrame, chosen: Sequence[str]) -> list[Section]:
@@ -111,7 +106,7 @@ def _domain_map(bank: Bank, table: pd.DataFrame, chosen: Sequence[str]) -> list[
         "The same tasks by the mean features of their images, labels ignored. Tasks over the same images stand in one "
         "place here, however different what is asked about them."
     )
-    return [Section("Whose images look alike", words, _points(tasks, chosen))]
+    return [Section("Whose images look alike", words, task_map(tasks.assign(group=tasks["level 2"]), chosen))]
 
 
 def _compared(bank: Bank, chosen: Sequence[str]) -> list[Section]:
