@@ -28,24 +28,6 @@ const FULLSCREEN = {
   click: plot => document.fullscreenElement ? document.exitFullscreen() : plot.requestFullscreen(),
 };
 
-// Beside Plotly's own button, which saves the picture as SVG: what slides and mails take.
-const PNG = {
-  name: "png",
-  title: "Download picture as PNG",
-  icon: {width: 24, height: 24, path: "M3 3h18v18H3zM5 5v11l4-5 3 4 3-4 4 5V5zM8 6.5a1.8 1.8 0 1 1 0 3.6a1.8 1.8 0 1 1 0-3.6z"},
-  click: plot => globalThis.Plotly.downloadImage({
-    data: structuredClone(plot.data),
-    // Its text has the colour of the page's theme, and would not be seen on every slide.
-    layout: {...plot.layout, paper_bgcolor: getComputedStyle(plot).getPropertyValue("--st-background-color").trim()},
-  }, {
-    format: "png",
-    filename: plot._context.toImageButtonOptions.filename,
-    width: plot.clientWidth,
-    height: plot.clientHeight,
-    scale: 2,
-  }),
-};
-
 const CONFIG = {displaylogo: false, showSendToCloud: false, modeBarButtonsToAdd: [PNG, FULLSCREEN]};
 
 // What the page's theme decides, where the figure says nothing of its own.

@@ -17,6 +17,8 @@ import streamlit as st
 from plotly.io.json import to_json_plotly
 from streamlit.components.v1 import declare_component
 
+from t2v_core.figures.theme import PNG_BUTTON
+
 CSS = """
 .chart {position: relative;}
 .chart:focus-within .modebar {opacity: 1;}
@@ -27,7 +29,10 @@ CSS = """
 NAME = "chart"
 
 _mount = st.components.v2.component(
-    NAME, css=CSS, js=Path(__file__).with_name("chart.js").read_text(encoding="utf-8"), isolate_styles=False
+    NAME,
+    css=CSS,
+    js=PNG_BUTTON + Path(__file__).with_name("chart.js").read_text(encoding="utf-8"),
+    isolate_styles=False,
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from unicodedata import east_asian_width
 
 import plotly.graph_objects as go
@@ -44,6 +45,9 @@ ORDERED = ((0.0, PALETTE[0]), (0.5, OTHER_COLOUR), (1.0, PALETTE[1]))
 """From low to high: neither end is near white or black."""
 
 AXIS = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title": {"font": {"size": 14}}}
+
+PNG_BUTTON = Path(__file__).with_name("png_button.js").read_text(encoding="utf-8")
+"""Script of a button for Plotly's toolbar, ``PNG``: one for the pages and for files that open by themselves."""
 
 TEMPLATE = go.layout.Template(
     layout={

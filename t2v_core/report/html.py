@@ -10,6 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.io.json import to_json_plotly
 
+from t2v_core.figures.theme import PNG_BUTTON
+
 STYLE = """
 :root {color-scheme: light;}
 body {font: 16px/1.55 system-ui, sans-serif; color: #202124; background: #fff; max-width: 1200px; margin: 0 auto;
@@ -29,22 +31,12 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-sr
 
 DRAW = """
 function draw(place, figure) {
-  const png = {
-    name: "png",
-    title: "Download picture as PNG",
-    icon: Plotly.Icons.disk,
-    click: plot => Plotly.downloadImage(
-      // A dark slide would show through.
-      {data: plot.data, layout: {...plot.layout, paper_bgcolor: "#fff"}},
-      {format: "png", filename: place, width: plot.clientWidth, height: plot.clientHeight, scale: 2},
-    ),
-  };
   Plotly.newPlot(place, figure.data, figure.layout, {
     displaylogo: false,
     showSendToCloud: false,
     responsive: true,
     toImageButtonOptions: {format: "svg", filename: place},
-    modeBarButtonsToAdd: [png],
+    modeBarButtonsToAdd: [PNG],
   });
 }
 """
@@ -83,7 +75,7 @@ def html_report(title: str, words: str, sections: Sequence[Section], footer: str
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n"
-        f"<script>{DRAW}</script>\n</head>\n<body>",
+        f"<script>{PNG_BUTTON}{DRAW}</script>\n</head>\n<body>",
         f"<h1>{escape(title)}</h1>\n<p>{escape(words)}</p>",
         *(_section(section, number) for number, section in enumerate(sections)),
         f"<footer>{escape(footer)}</footer>\n</body>\n</html>\n",
