@@ -8,7 +8,6 @@ that compute.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -27,6 +26,7 @@ from t2v_core.commands.probes import add_probes
 from t2v_core.commands.report import add_report
 from t2v_core.commands.tasks import add_tasks
 from t2v_core.errors import InputError
+from t2v_core.plain_json import as_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         if options.json:
-            print(json.dumps(result, ensure_ascii=False, default=str))
+            print(as_json(result))
         else:
             options.show(result)
         sys.stdout.flush()
@@ -57,14 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--bank", default=default_location(), help="folder or database URL (default: %(default)s)")
-    common.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    common.add_argument("--seed", type=_seed, default=0)
-    common.add_argument("--json", action="store_true", help="print one JSON object")
+    # Without defaults of their own: those of an action would undo what was said before its name.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--bank", help=f"folder or database URL (default: {default_location()})")
+    common.add_argument("--device", help="auto, cpu or cuda")
+    common.add_argument("--seed", type=_seed)
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
 
     parser = argparse.ArgumentParser(prog="python -m t2v_core", description="Which pre-trained expert to start from.")
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(bank=default_location(), device="auto", seed=0, json=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(where: Any, name: str, run: Any, show: Any, about: str) -> argparse.ArgumentParser:

@@ -1,4 +1,9 @@
-"""The two ways work ends early, told apart so that every front end reports them alike."""
+"""The two ways work ends early, told apart so that every front end reports them alike; and what a line may hold."""
+
+
+def printable(text: str) -> str:
+    """Text that holds names from a person's files, fit for one line on a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class InputError(ValueError):

@@ -11,12 +11,12 @@ import numpy as np
 
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.claims import Piece, work_through
-from t2v_core.bank.records import ExpertRecord, TrialEntry
+from t2v_core.bank.records import FROZEN, TUNED, ExpertRecord, TrialEntry
 from t2v_core.errors import InputError
 from t2v_core.experts.errors import held_out_of
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.schedules import Schedule, choose_schedule
-from t2v_core.experts.trials import FROZEN, LEAST, TUNED, sample, trial_error
+from t2v_core.experts.trials import LEAST, sample, trial_error
 from t2v_core.experts.weights import load_expert, spec_of
 from t2v_core.filling import choose_experts
 from t2v_core.images_at_hand import ImageOptions, images_at_hand

@@ -9,7 +9,7 @@ from typing import Any
 
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.coverage import missing_cells
-from t2v_core.bank.records import TaskRecord
+from t2v_core.bank.records import TaskRecord, called
 from t2v_core.jobs.store import Job, JobStore
 from t2v_core.task.worlds import made_here
 
@@ -41,22 +41,23 @@ class Place:
 def places(bank: Bank, store: JobStore) -> list[Place]:
     """Every labelled task of a bank in its place; those whose images are at hand come first."""
     missing = missing_cells(bank)
-    tasks = {t.id: t for t in bank.tasks() if t.id in missing}
+    every = bank.tasks()
+    names, tasks = called(every), {t.id: t for t in every if t.id in missing}
     uploads = _uploads(store.list(), tasks)
     found = []
     drawn = tuple(i for i, t in tasks.items() if made_here(t.origin))
     if drawn:
-        title = f"the {len(drawn)} tasks made by code" if len(drawn) > 1 else tasks[drawn[0]].name
+        title = f"the {len(drawn)} tasks made by code" if len(drawn) > 1 else names[drawn[0]]
         found.append(_place(CODE, title, drawn, missing, {"tasks": None}, "drawn again from code"))
     for task_id, arguments in uploads.items():
         why = "still with the job that embedded it"
-        found.append(_place(task_id, tasks[task_id].name, (task_id,), missing, arguments, why))
+        found.append(_place(task_id, names[task_id], (task_id,), missing, arguments, why))
     elsewhere: dict[str, list[str]] = {}
     for task_id, task in tasks.items():
         if task_id not in uploads and not made_here(task.origin):
             elsewhere.setdefault(task.origin, []).append(task_id)
     for origin, ids in elsewhere.items():
-        title, why = _nowhere(origin, [tasks[i] for i in ids])
+        title, why = _nowhere(origin, [names[i] for i in ids])
         found.append(_place(origin, title, tuple(ids), missing, None, why))
     return found
 
@@ -79,9 +80,9 @@ def _uploads(jobs: Iterable[Job], tasks: dict[str, TaskRecord]) -> dict[str, dic
     return found
 
 
-def _nowhere(origin: str, tasks: list[TaskRecord]) -> tuple[str, str]:
+def _nowhere(origin: str, names: list[str]) -> tuple[str, str]:
     if origin == "upload":
-        names = ", ".join(t.name for t in tasks[:3]) + (" …" if len(tasks) > 3 else "")
-        return names, "the bank keeps no images, and no finished job here has them: upload them again"
-    many = f"{len(tasks)} tasks of {origin}" if len(tasks) > 1 else tasks[0].name
+        some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        return some, "the bank keeps no images, and no finished job here has them: upload them again"
+    many = f"{len(names)} tasks of {origin}" if len(names) > 1 else names[0]
     return many, "the bank keeps none of this data set's images; whoever has it can start `errors fill --data`"

@@ -26,6 +26,7 @@ from t2v_core.probe.record import BUNDLED
 from t2v_core.probe.registry import load_probe
 from t2v_core.request import Options, Report, staged
 from t2v_core.selection.candidates import have_seen
+from t2v_core.selection.meta_task import GENERIC
 from t2v_core.selection.words import listed
 from t2v_core.task.worlds import slug
 
@@ -185,7 +186,7 @@ def _start(bank: Bank, options: TrainOptions) -> ExpertRecord | None:
     """The expert that is to be fine-tuned, if any.
 
     Raises:
-        InputError: the bank does not hold it, or a network is named beside it.
+        InputError: the bank does not hold it or its task, or a network is named beside it.
     """
     if options.start is None:
         return None
@@ -194,6 +195,11 @@ def _start(bank: Bank, options: TrainOptions) -> ExpertRecord | None:
     found = next((e for e in bank.experts() if e.id == options.start), None)
     if found is None:
         raise InputError(f"there is no expert {options.start!r} in the bank at {bank.location}; `experts` lists them")
+    if found.id != GENERIC and found.task_id is None:
+        raise InputError(
+            f"what the expert {found.name!r} learned from is unknown, so nobody could tell whom to offer one that "
+            "starts from it; start from another"
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import TaskRecord
+from t2v_core.bank.records import UPLOAD, TaskRecord
 from t2v_core.embedding.domain import embed_domain
 from t2v_core.embedding.pseudotask import ALGORITHM_1, PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC, Embedding
@@ -37,7 +37,7 @@ class EmbeddedTask:
     Attributes:
         record: as the bank would keep it.
         digests: SHA-256 of every training image.
-        embeddings: the one asked for first, then what came with it for free.
+        embeddings: the one asked for first, then what a bank keeps beside it.
         info: the probe they stem from; None where no pre-trained network had a part in them.
         decoded: pixels at the network's input size.
         learnable: whether its labels say enough to learn from.
@@ -86,6 +86,11 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
             "the variational estimate is one optimisation in float32 with no error to stop at; leave out --tolerance "
             "and --precision, or choose another --method"
         )
+    if options.embedding == TANGENT and (options.tolerance is not None or options.precision != "float32"):
+        raise InputError(
+            "the Task Tangent Kernel looks at one batch in float32 by each network; leave out --tolerance and "
+            "--precision, or choose another --method"
+        )
     begin = time.perf_counter()
     found = found or find_task(Path(options.path), options.name, options.attribute)
     method = options.embedding or (TASK2VEC if found.task.labelled else PSEUDOTASK)
@@ -114,7 +119,7 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
         embeddings = _by_probe(decoded, probe, method, options, found.learnable, refits, progress)
     seconds = {"load probe": loaded - begin, "read": read - loaded, "embed": time.perf_counter() - read}
     return EmbeddedTask(
-        record=task_record(_slug(decoded), decoded, "upload"),
+        record=task_record(_slug(decoded), decoded, UPLOAD),
         digests=training_digests(decoded),
         embeddings=embeddings,
         info=None if probe is None else probe.info,
@@ -148,7 +153,7 @@ def _by_probe(
     if method == DOMAIN and not learnable:
         return [embed_domain(decoded, probe, seed=options.seed, progress=progress)]
     found = embed_task(decoded, probe, _settings(Task2VecSettings, options, probe), refits=refits, progress=progress)
-    return [found.fisher, found.domain]
+    return [found.domain, found.fisher] if method == DOMAIN else [found.fisher, found.domain]
 
 
 def _settings(kind: type[S], options: Options, probe: Probe) -> S:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import ExpertRecord, TaskRecord
+from t2v_core.bank.records import ExpertRecord, TaskRecord, called
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, Embedding
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
@@ -20,6 +20,7 @@ from t2v_core.experts.export import export_expert
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.weights import load_expert
 from t2v_core.pipeline import EmbeddedTask, embed, save
+from t2v_core.plain_json import as_json
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
 from t2v_core.probe.random_networks import Architecture
@@ -29,7 +30,7 @@ from t2v_core.selection.audit import audit_table
 from t2v_core.selection.bank_audit import audit_bank, learned_shifts
 from t2v_core.selection.candidates import check_kept, credit, moved, unseen, usual_distances
 from t2v_core.selection.explanation import familiarity, reason, teacher
-from t2v_core.selection.meta_task import GENERIC, KINDS, from_bank
+from t2v_core.selection.meta_task import GENERIC, from_bank
 from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.ranking import Ranked, certainty, places, rank_experts
 from t2v_core.selection.track_record import track_records
@@ -57,6 +58,8 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     """
     if options.fit not in ("none", "top", "all"):
         raise InputError(f"heads can be fitted on 'none', 'top' or 'all' experts, not {options.fit!r}")
+    if options.top < 1:
+        raise InputError(f"--top must be at least 1, got {options.top}")
     begin = time.perf_counter()
     found = find_task(Path(options.path), options.name, options.attribute)
     chosen = way(options.selector or (DEFAULT if found.task.labelled else WITHOUT_LABELS))
@@ -89,7 +92,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
             "no such embedding of what they were trained on."
         )
     meta = from_bank(bank, task.info)
-    targets = meta.of_kinds(tuple(KINDS))
+    targets = meta.targets()
     if learned:
         sources = moved(sources, learned_shifts(bank, Model2Vec(), targets))
     alpha = credit(bank, meta, chosen, target.probe_id)
@@ -110,7 +113,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     result = {
         "task": {
             **asdict(replace(task.record, created=time.time())),
-            "images": target.samples,
+            "images": target.facts.get("images_used", target.samples),
             "learnable": task.learnable,
             "validation_accuracy": task.embedding.facts.get("validation_accuracy"),
             "validation_size": task.embedding.facts.get("validation_size"),
@@ -181,7 +184,7 @@ def _ranking(
     classes: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     known = usual[np.isfinite(usual)]
-    rows = []
+    names, rows = called(experts.values()), []
     for place, r in zip(places(ranked), ranked, strict=True):
         expert = experts[r.expert_id]
         source = tasks[expert.task_id or ""]
@@ -189,7 +192,7 @@ def _ranking(
             {
                 "rank": place,
                 **asdict(r),
-                "name": expert.name,
+                "name": names[expert.id],
                 "task_id": source.id,
                 "task_name": source.name,
                 "task_classes": list(source.classes),
@@ -236,4 +239,4 @@ def _write(
         }
         data = export_expert(expert, bank.weights, fitted.get(expert.id), classes, facts)
         (out / f"{expert.id}.zip").write_bytes(data)
-    (out / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    (out / "result.json").write_text(as_json(result, indent=2) + "\n", encoding="utf-8")

@@ -198,7 +198,7 @@ def read_task(
             f"{len(sampled):,} of {len(task):,} images are used{evenly} "
             f"(at most {options.max_images:,} to learn from; raise the limit for a finer answer)."
         )
-    decoded = decode(sampled, spec, progress=staged(report, READING))
+    decoded = decode(sampled, spec, progress=staged(report, READING), blind=blind)
     if decoded.skipped:
         shown = "; ".join(f"'{s.name}' {s.reason}" for s in decoded.skipped[:3])
         warnings.append(f"{len(decoded.skipped)} images could not be read and were left out: {shown}.")

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2v_core.cli import main
+from t2v_core.cli import _parser, main
+from t2v_core.plain_json import as_json
 from tests.conftest import write_folder, zip_folder
 
 ROOT = Path(__file__).parents[1]
@@ -203,6 +204,48 @@ def test_bad_input_is_one_line_and_code_2(capsys, bank_path, tmp_path, make, mes
     assert out == ""
     assert err.count("\n") == err.count("error:") + err.count("loading")
     assert message in err
+
+
+def test_what_is_said_before_an_action_counts():
+    before = _parser().parse_args(["experts", "--bank", "team", "--seed", "7", "--json", "train", "x"])
+    assert (before.bank, before.seed, before.json, before.device) == ("team", 7, True, "auto")
+    after = _parser().parse_args(["experts", "--bank", "team", "train", "x", "--bank", "mine"])
+    assert (after.bank, after.seed, after.json) == ("mine", 0, False)
+
+
+def test_domain_gives_the_vector_asked_for(capsys, bank_path, shapes_folder):
+    found = run_json(capsys, "embed", shapes_folder, "--bank", bank_path, "--method", "domain")
+    assert found["method"] == "domain"
+    assert found["dimension"] == len(found["vector"]) == 80
+
+
+@pytest.mark.parametrize("option", [("--tolerance", "0.1"), ("--precision", "bfloat16")])
+def test_the_kernel_refuses_what_it_would_ignore(capsys, bank_path, shapes_folder, option):
+    code, _, err = run(capsys, "embed", shapes_folder, "--bank", bank_path, "--method", "tangent", *option)
+    assert code == 2
+    assert "leave out --tolerance and --precision" in err
+
+
+def test_a_ranking_of_none_is_refused_before_the_work(capsys, bank_path, shapes_folder):
+    code, _, err = run(capsys, "recommend", shapes_folder, "--bank", bank_path, "--top", "0")
+    assert code == 2
+    assert err == "error: --top must be at least 1, got 0\n"
+
+
+def test_names_reach_no_terminal_as_they_are(capsys, bank_path, shapes_folder):
+    (shapes_folder / "circle").rename(shapes_folder / "b\nDone.\x1b[31m")
+    for file in sorted((shapes_folder / "b\nDone.\x1b[31m").iterdir())[1:]:
+        file.unlink()
+    code, out, err = run(capsys, "recommend", shapes_folder, "--bank", bank_path)
+    assert code in (0, 2)
+    assert "b\N{REPLACEMENT CHARACTER}Done.\N{REPLACEMENT CHARACTER}[31m" in out + err
+    assert "\x1b" not in out + err
+    assert "\nDone." not in out + err
+
+
+def test_json_is_what_every_reader_takes():
+    found = as_json({"a": [float("nan"), 1.5, (float("inf"), None)], "b": {"c": -0.0}})
+    assert json.loads(found) == {"a": [None, 1.5, [None, None]], "b": {"c": 0}}
 
 
 def test_a_folder_of_one_class_is_refused(capsys, bank_path, shapes_folder, tmp_path):

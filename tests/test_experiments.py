@@ -14,7 +14,7 @@ from t2v_core.cli import main
 from t2v_core.errors import InputError
 from t2v_core.experiments import TrialOptions, efficiency, transfer
 from t2v_core.experts.trials import sample
-from t2v_core.selection.trials import efficiency_table, roles, summary, transfer_rows
+from t2v_core.selection.trials import ROLES, efficiency_table, roles, summary, transfer_rows
 
 TINY = {"epochs": 1, "images_per_epoch": 64, "repeats": 2}
 
@@ -67,15 +67,10 @@ def table(rows: list[tuple[str, str, int, int, float]]) -> pd.DataFrame:
 
 
 def test_a_line_is_of_the_same_tasks_from_end_to_end():
-    """Task y has no trial of size 5, and z none of the generic expert."""
-    rows = [
-        ("x", role, size, seed, 10.0 + seed + size)
-        for role in ("picked", "generic")
-        for size in (2, 5)
-        for seed in (0, 1)
-    ]
-    rows += [("y", role, 2, seed, 30.0 + seed) for role in ("picked", "generic") for seed in (0, 1)]
-    rows += [("z", "picked", 2, 0, 99.0)]
+    """Task y has no trial of size 5, and z none of the best expert."""
+    rows = [("x", role, size, seed, 10.0 + seed + size) for role in ROLES for size in (2, 5) for seed in (0, 1)]
+    rows += [("y", role, 2, seed, 30.0 + seed) for role in ROLES for seed in (0, 1)]
+    rows += [("z", role, 2, 0, 99.0) for role in ROLES[:2]]
     found = summary(table(rows))
     assert set(found["per_class"]) == {2}
     line = found[(found["role"] == "picked") & (found["mode"] == "frozen")].iloc[0]
@@ -83,6 +78,14 @@ def test_a_line_is_of_the_same_tasks_from_end_to_end():
     assert line["spread"] == pytest.approx(np.std([21.0, 22.0], ddof=1))
     assert (line["repeats"], line["tasks"]) == (2, 2)
     assert summary(table([]).reindex(columns=["task", "role", "mode"])).empty
+
+
+def test_an_experiment_under_way_has_no_lines_yet():
+    """Frozen trials come first, the experts one after the other."""
+    whole = table([("x", role, 2, 0, 10.0) for role in ROLES])
+    assert not summary(whole).empty
+    assert summary(whole[whole["mode"] == "frozen"]).empty
+    assert summary(whole[whole["role"] == "generic"]).empty
 
 
 @pytest.mark.slow

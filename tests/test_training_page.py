@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,9 +164,12 @@ def test_an_expert_that_starts_from_another_has_seen_what_that_has_seen(bank, sh
     assert allowed["digits"]
     textures = next(t.image_set for t in bank.tasks() if t.id == "textures")
     assert have_seen(bank, [f"{int(bank.image_sets()[textures][0]):016x}"]) >= {found["id"], "expert-textures"}
+    textures = next(e for e in bank.experts() if e.id == "expert-textures")
+    bank.save_expert(replace(textures, id="stranger", task_id=None))
     for wrong, words in (
         ({"start": "expert-shapes"}, "learned from some of these very images"),
         ({"start": "nobody"}, "no expert 'nobody'"),
+        ({"start": "stranger"}, "learned from is unknown"),
         ({"start": "expert-digits", "network": "resnet18"}, "in place of --network resnet18"),
     ):
         with pytest.raises(InputError, match=words):

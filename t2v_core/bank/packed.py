@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2v_core.errors import InputError
-from t2v_core.task.archives import ArchiveLimits, check_contents, check_sizes, read_member
+from t2v_core.task.archives import GIB, ArchiveLimits, check_contents, check_sizes, read_member
 
-LIMITS = ArchiveLimits(max_entries=200_000)
-"""Those of an upload, but for the number: there are three arrays an embedding, where an upload has images."""
+LIMITS = ArchiveLimits(max_entries=200_000, max_archive_bytes=4 * GIB)
+"""Those of an upload, but for numbers and bytes: three arrays an embedding, and weights that nothing makes smaller."""
 
 
 def unpack(data: bytes, title: str) -> dict[str, NDArray]:

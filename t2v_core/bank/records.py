@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +12,14 @@ from numpy.typing import NDArray
 
 from t2v_core.task.record import InputSpec
 
+UPLOAD = "upload"
+"""The kind of a task that a person brought."""
+
 SUFFIX = ".safetensors"
 """Of files of weights."""
+
+FROZEN, TUNED = "frozen", "fine-tuned"
+"""Ways to use an expert in a trial: a linear head on its features, or everything trained."""
 
 LONGEST_NAME = 120
 """Letters of an expert's name at most."""
@@ -80,6 +88,13 @@ class ExpertRecord:
         return tuple(self.training.get("seen_before", ()))  # type: ignore[arg-type]
 
 
+def called(records: Iterable[TaskRecord | ExpertRecord]) -> dict[str, str]:
+    """What to call each task or expert, by id: its name, and the id too where others have the same name."""
+    names = {record.id: record.name for record in records}
+    often = Counter(names.values())
+    return {key: name if often[name] == 1 else f"{name} ({key})" for key, name in names.items()}
+
+
 @dataclass(frozen=True)
 class ErrorEntry:
     """One cell of the error matrix.
@@ -105,7 +120,7 @@ class TrialEntry:
     Attributes:
         id: identifies everything that determines the outcome.
         task_id, expert_id: who served whom.
-        mode: ``"frozen"`` (a linear head on its features) or ``"fine-tuned"`` (everything trained).
+        mode: ``FROZEN`` or ``TUNED``.
         schedule: of the fine-tuning: its name and the start of the hash of its settings; ``""`` where frozen.
         per_class: training images of each class; 0 is all there are.
         images: training images in all.

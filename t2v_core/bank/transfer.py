@@ -22,13 +22,13 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import check_method, method_rows, save_method_rows
 from t2v_core.bank.opening import beside
 from t2v_core.bank.packed import LIMITS, check_chunks, unpack
-from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, task_from_row, weights_name
+from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, called, task_from_row, weights_name
 from t2v_core.bank.rows import chunk_bytes, embedding_from_row, embedding_row, expert_from_row, probe_from_json
 from t2v_core.bank.thumbnails import thumbnails
 from t2v_core.embedding.record import DOMAIN, FISHER, Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
-from t2v_core.task.archives import READ_ERRORS, check_archive, read_member
+from t2v_core.task.archives import GIB, READ_ERRORS, check_archive, read_member
 from t2v_core.task.thumbnails import checked_strip
 
 MANIFEST, ARRAYS, WEIGHTS = "bank.json", "arrays.npz", "weights"
@@ -38,7 +38,11 @@ BINARY = ("vector", "chunk_ratios", "chunk_weights")
 
 
 def export_bank(bank: Bank, file: Path) -> None:
-    """Write everything but jobs to ``file``."""
+    """Write everything but jobs to ``file``.
+
+    Raises:
+        InputError: it would be too large to be imported.
+    """
     arrays: dict[str, np.ndarray] = {f"set/{key}": value for key, value in bank.image_sets().items()}
     embeddings = []
     for number, (task_id, embedding) in enumerate(bank.all_embeddings()):
@@ -71,6 +75,11 @@ def export_bank(bank: Bank, file: Path) -> None:
         archive.writestr(ARRAYS, buffer.getvalue())
         for name in sorted({e.weights_file for e in bank.experts()}):
             archive.write(bank.weights / name, f"{WEIGHTS}/{name}")
+    try:
+        _check_size(file)
+    except InputError:
+        file.unlink()
+        raise
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,8 @@ def import_bank(bank: Bank, file: Path) -> dict[str, int]:
     Raises:
         InputError: the file is no exported bank, is damaged, or was made by a newer version.
     """
-    check_archive(file)
+    _check_size(file)
+    check_archive(file, LIMITS)
     try:
         with zipfile.ZipFile(file) as archive:
             found = _read(archive, file.name, bank.probes())
@@ -144,7 +154,8 @@ def _read(archive: zipfile.ZipFile, title: str, known: Mapping[str, ProbeInfo]) 
     if manifest["format"] > FORMAT:
         raise InputError(f"'{title}' was exported by a newer version; update the program")
     arrays = unpack(_member(archive, ARRAYS), ARRAYS)
-    probes = {info["weights_hash"]: probe_from_json(info) for info in manifest["probes"]}
+    brought = {info["weights_hash"]: _checked_probe(probe_from_json(info)) for info in manifest["probes"]}
+    probes = {**brought, **known}  # what the bank knows of a probe stays as it is
     tasks = [task_from_row(row) for row in manifest["tasks"]]
     experts = [expert_from_row(row) for row in manifest["experts"]]
     errors = [ErrorEntry(**row) for row in manifest["errors"]]
@@ -167,7 +178,7 @@ def _read(archive: zipfile.ZipFile, title: str, known: Mapping[str, ProbeInfo]) 
         probes=probes,
         tasks=tasks,
         sets={t.id: _checked_digests(t.id, arrays[f"set/{t.image_set}"]) for t in tasks},
-        embeddings=_checked_embeddings(manifest["embeddings"], arrays, {**known, **probes}),
+        embeddings=_checked_embeddings(manifest["embeddings"], arrays, probes),
         experts=experts,
         weights={e.weights_file: _checked_weights(archive, e) for e in experts},
         errors=errors,
@@ -224,6 +235,15 @@ def _save_task(
         bank.save_task(task, digests, [e for e in own if e.weights_hash == hash_], probes.get(hash_), strip)
 
 
+def _check_size(file: Path) -> None:
+    size, most = file.stat().st_size, LIMITS.max_archive_bytes
+    if size > most:
+        raise InputError(
+            f"'{file.name}' has {size / GIB:.2f} GiB, and a bank in one file may have {most / GIB:.0f}; copy the "
+            "bank's folder instead"
+        )
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return read_member(archive, name, LIMITS.max_total_bytes)
@@ -270,9 +290,18 @@ def _fault(e: Embedding, info: ProbeInfo | None) -> str:
         return "holds numbers that are not finite"
     if e.method in FISHER and e.vector.min(initial=0) < 0:
         return "holds negative Fisher information"
-    if not len(e.chunk_weights) == len(e.chunk_means) >= 1:
+    if not len(e.chunk_weights) == len(e.chunk_means) >= 1 or e.chunk_weights.min() <= 0:
         return "does not fit its chunks"
+    if type(e.samples) is not int or e.samples < 1:
+        return f"says that it was made of {e.samples!r} images"
     return ""
+
+
+def _checked_probe(info: ProbeInfo) -> ProbeInfo:
+    priors = np.array(info.prior_precision, dtype=float)
+    if len(priors) != len(info.layers) or not (np.isfinite(priors) & (priors > 0)).all():
+        raise InputError(f"the probe {info.id!r} has no positive prior for each of its layers; export the bank again")
+    return info
 
 
 def _checked_strips(owners: list[str], arrays: Mapping[str, NDArray], tasks: set[str]) -> dict[str, bytes]:
@@ -305,6 +334,4 @@ def _checked_weights(archive: zipfile.ZipFile, expert: ExpertRecord) -> bytes:
 
 def error_table(bank: Bank) -> pd.DataFrame:
     """The error matrix with names for people, tasks by experts, for export as CSV."""
-    tasks = {t.id: t.name for t in bank.tasks()}
-    experts = {e.id: e.name for e in bank.experts()}
-    return bank.errors().rename(index=tasks, columns=experts)
+    return bank.errors().rename(index=called(bank.tasks()), columns=called(bank.experts()))

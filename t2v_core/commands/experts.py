@@ -10,7 +10,7 @@ from typing import Any
 from t2v_core.bank.bank import Bank
 from t2v_core.commands.images import add_images, image_arguments
 from t2v_core.commands.jobs import add_background, or_job, submit
-from t2v_core.commands.output import Reporter, show_facts, show_rows
+from t2v_core.commands.output import Reporter, show_facts, show_rows, tell
 
 
 def add_experts_commands(command: Callable[..., argparse.ArgumentParser], commands: Any) -> None:
@@ -95,7 +95,7 @@ def _show_added(result: dict[str, Any]) -> None:
     shown = ("id", "name", "architecture", "task_id")
     show_rows({"rows": [{key: row[key] for key in shown} for row in result["rows"]]})
     for warning in result["warnings"]:
-        print(f"note: {warning}")
+        tell(f"note: {warning}")
 
 
 def _transfer(o: argparse.Namespace) -> dict[str, Any]:

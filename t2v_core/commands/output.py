@@ -7,12 +7,19 @@ import sys
 import time
 from typing import Any
 
+from t2v_core.errors import printable
+
 SECONDS_BETWEEN_LINES = 1.0
 
 
 def say(line: str) -> None:
     """One line on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def tell(line: str) -> None:
+    """One line on standard output."""
+    print(printable(line))
 
 
 def show_rows(result: dict[str, Any]) -> None:
@@ -23,13 +30,13 @@ def show_rows(result: dict[str, Any]) -> None:
         return
     widths = {key: max(len(key), *(len(str(row[key])) for row in rows)) for key in rows[0]}
     for row in [{key: key for key in widths}, *rows]:
-        print("  ".join(f"{row[key]!s:<{width}}" for key, width in widths.items()).rstrip())
+        tell("  ".join(f"{row[key]!s:<{width}}" for key, width in widths.items()).rstrip())
 
 
 def show_facts(result: dict[str, Any]) -> None:
     """One ``key: value`` a line."""
     for key, value in result.items():
-        print(f"{key}: {value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False)}")
+        tell(f"{key}: {value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False)}")
 
 
 class Reporter:

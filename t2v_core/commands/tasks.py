@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
-from t2v_core.commands.output import Reporter
+from t2v_core.commands.output import Reporter, tell
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
@@ -153,8 +153,8 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
 
 def _show_embed(r: dict[str, Any]) -> None:
     for warning in r["warnings"]:
-        print(f"note: {warning}")
-    print(
+        tell(f"note: {warning}")
+    tell(
         f"{r['name']}: {_contents(r['images'], r['classes'])}, {r['dimension']} numbers by {r['method']}, {r['probe']}"
     )
     spread = "" if r["relative_error"] is None else f", relative standard error {r['relative_error']:.1%}"
@@ -182,8 +182,10 @@ def _recommend(o: argparse.Namespace) -> dict[str, Any]:
 
 def _show_recommend(r: dict[str, Any]) -> None:
     for warning in r["warnings"]:
-        print(f"note: {warning}")
-    print(f"\n{r['task']['name']}: {_contents(r['task']['images'], r['task']['classes'])}\n")
+        tell(f"note: {warning}")
+    print()
+    tell(f"{r['task']['name']}: {_contents(r['task']['images'], r['task']['classes'])}")
+    print()
     print(f"{'':>3} {'expert':<44} {'distance':>16} {'first':>6}   accuracy of a fitted head")
     rows = [*r["ranking"], *([{"name": "generic (not fine-tuned)", "fitted": r["generic"]}] if r["generic"] else [])]
     for row in rows:
@@ -191,11 +193,13 @@ def _show_recommend(r: dict[str, Any]) -> None:
         first = f"{row['p_first']:.0%}" if "p_first" in row else "-"
         f = row["fitted"]
         accuracy = f"{f['accuracy']:.1%} [{f['low']:.1%}, {f['high']:.1%}]" if f else "-"
-        print(f"{row.get('rank', ''):>3} {row['name'][:44]:<44} {distance:>16} {first:>6}   {accuracy}")
-    print(f"\nStart from: {r['advice']['name']}\n{r['certainty']}\n{r['familiarity']}")
-    print(f"Nearest: {r['ranking'][0]['reason']}")
+        tell(f"{row.get('rank', ''):>3} {row['name'][:44]:<44} {distance:>16} {first:>6}   {accuracy}")
+    print()
+    tell(f"Start from: {r['advice']['name']}")
+    print(f"{r['certainty']}\n{r['familiarity']}")
+    tell(f"Nearest: {r['ranking'][0]['reason']}")
     if r["advice"]["sentence"]:
-        print(r["advice"]["sentence"])
+        tell(r["advice"]["sentence"])
     if r["teacher"]:
         print(r["teacher"]["sentence"])
     if not r["task"]["learnable"]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.fisher.sums import ChunkSums
 from t2v_core.probe.probe import Probe
+
+SAME = 1e-6
+"""Of the largest feature: a spread that float32 alone gives the features of equal images."""
 
 
 def check_varied(z: Tensor, name: str) -> None:
@@ -17,9 +21,25 @@ def check_varied(z: Tensor, name: str) -> None:
     Raises:
         InputError: they have.
     """
-    if float(z.std(0, correction=0).max()) == 0:
+    spread = float(z.std(0, correction=0).max())
+    if spread <= SAME * float(z.abs().max()):
         raise InputError(
             f"all images of {name!r} look the same to the probe, so there is nothing to embed; check the files"
+        )
+
+
+def check_informative(vector: NDArray, name: str) -> None:
+    """Refuse a Fisher diagonal ``[D]`` that tells nothing: no distance to it is defined.
+
+    Raises:
+        InputError: it is zero, or not finite.
+    """
+    if not np.isfinite(vector).all():
+        raise InputError(f"the Fisher information of {name!r} is not finite; the probe's weights may be damaged")
+    if not vector.any():
+        raise InputError(
+            f"the labels of {name!r} have nothing to do with how its images look to the probe, so their Fisher "
+            "information is zero; look whether the same images stand in every class"
         )
 
 

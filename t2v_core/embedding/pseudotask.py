@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from t2v_core.embedding.by_probe import check_varied, from_chunks
+from t2v_core.embedding.by_probe import check_informative, check_varied, from_chunks
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.refits import under_other_heads
 from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings
@@ -108,8 +108,11 @@ def embed_pseudotask(
         found = fisher_diagonal(probe, head, pixels, _no_labels(pixels), diagonal, progress)
         if refits:
             others = under_other_heads(probe, fit, pixels, _no_labels(pixels), settings.seed, batch_size)
+    facts["images_used"] = found.samples
+    check_informative(found.mean, name)
     seconds = time.perf_counter() - begin
-    return replace(from_chunks(found, PSEUDOTASK, settings.record(), seconds, facts, probe), refits=others)
+    embedding = from_chunks(found, PSEUDOTASK, settings.record(), seconds, facts, probe)
+    return replace(embedding, samples=len(pixels), refits=others)
 
 
 def softness(theta: Tensor) -> dict[str, object]:

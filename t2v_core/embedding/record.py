@@ -37,7 +37,8 @@ class Embedding:
         probe_id: the probe's registry name.
         weights_hash: hash of the probe's weights.
         settings: every option that determined the vector.
-        samples: number N of images used.
+        samples: number N of the images it was taken from; with a tolerance fewer may have sufficed, which the fact
+            ``images_used`` tells.
         chunk_means: ``[C, D]`` float32, the same quantity on C disjoint chunks of the samples.
         chunk_weights: ``[C]`` weight of each chunk, summing to 1; ``chunk_weights @ chunk_means`` is
             ``vector``.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from t2v_core.embedding.by_probe import check_varied, from_chunks
+from t2v_core.embedding.by_probe import check_informative, check_varied, from_chunks
 from t2v_core.embedding.domain import mean_feature
 from t2v_core.embedding.record import TASK2VEC, VARIATIONAL, Embedding
 from t2v_core.embedding.refits import under_other_heads
@@ -130,7 +130,8 @@ def embed_task(
         progress: called with stages "features" and "Fisher".
 
     Raises:
-        InputError: fewer than two classes, or all images are one and the same to the probe.
+        InputError: fewer than two classes, all images are one and the same to the probe, or the labels have nothing
+            to do with them.
     """
     settings = settings or Task2VecSettings()
     rows = np.flatnonzero(~decoded.task.held_out)
@@ -163,10 +164,16 @@ def embed_task(
         fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
         if refits:
             others = under_other_heads(probe, fit, pixels, labels, settings.seed, batch_size)
+    facts["images_used"] = fisher.samples
+    check_informative(fisher.mean, decoded.task.name)
     end = time.perf_counter()
     method = VARIATIONAL if settings.estimator == "variational" else TASK2VEC
     return TaskEmbeddings(
-        replace(from_chunks(fisher, method, settings.record(), end - begin, facts, probe), refits=others),
+        replace(
+            from_chunks(fisher, method, settings.record(), end - begin, facts, probe),
+            samples=len(labels),
+            refits=others,
+        ),
         mean_feature(z, settings.chunks, settings.seed, features_done - begin, probe),
         head,
     )

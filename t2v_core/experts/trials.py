@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from t2v_core.bank.records import FROZEN
 from t2v_core.errors import InputError
 from t2v_core.experts.errors import balanced_error, task_errors
 from t2v_core.experts.schedules import Schedule
@@ -13,7 +14,6 @@ from t2v_core.probe.probe import Probe
 from t2v_core.probe.training import predict
 from t2v_core.task.record import IntArray
 
-FROZEN, TUNED = "frozen", "fine-tuned"
 LEAST = 2
 """Images of a class without which no head can be fitted and validated."""
 

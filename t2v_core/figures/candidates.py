@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from t2v_core.figures.theme import OTHER_COLOUR, SHADE, SHADE_LINE, TEMPLATE
+from t2v_core.figures.theme import OTHER_COLOUR, SHADE, SHADE_LINE, TEMPLATE, as_text
 from t2v_core.figures.violins import styles
 
 
@@ -33,8 +33,8 @@ def candidates(
             name="candidates",
             mode="markers",
             marker={"size": 7, "color": SHADE_LINE},
-            text=table["expert"],
-            hovertemplate="<b>%{text}</b><br>error %{y:.1f} %<br>" + what + " %{x:.4g}<extra></extra>",
+            text=table["expert"].map(as_text),
+            hovertemplate="<b>%{text}</b><br>error %{y:.1f} %<br>" + as_text(what) + " %{x:.4g}<extra></extra>",
         ),
         row=1,
         col=1,
@@ -45,7 +45,7 @@ def candidates(
             go.Scatter(
                 x=rows[score],
                 y=rows["error"],
-                name=rule,
+                name=as_text(rule),
                 mode="markers",
                 marker={"symbol": symbol, "size": 1.3 * size, "color": colour, "line": {"width": 2}},
                 hoverinfo="skip",
@@ -78,7 +78,7 @@ def candidates(
     figure.update_layout(
         template=TEMPLATE, height=440, legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}
     )
-    figure.update_xaxes(title=what, row=1, col=1)
+    figure.update_xaxes(title=as_text(what), row=1, col=1)
     figure.update_xaxes(visible=False, row=1, col=2)
     figure.update_yaxes(title="test error, %", row=1, col=1)
     return figure

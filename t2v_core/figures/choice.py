@@ -22,10 +22,11 @@ KIND_TITLES = {
     "mixed": "Mixed classes",
     "attribute": "Same images, new labels",
     "attribute without expert": "New labels, no expert",
+    "upload": "Your own tasks",
 }
 """Headings of the kinds of target."""
 
-ROW = 34
+ROW, RULE_ROW = 34, 20
 
 
 def ranking_chart(rows: Sequence[dict]) -> go.Figure:
@@ -103,6 +104,7 @@ def audit_chart(audit: pd.DataFrame, titles: dict[str, str]) -> go.Figure:
     from plotly.subplots import make_subplots
 
     kinds = [k for k in titles if k in set(audit["kind"])]
+    rules = audit["rule"].nunique()
     figure = make_subplots(
         cols=max(1, len(kinds)),
         rows=1,
@@ -116,7 +118,7 @@ def audit_chart(audit: pd.DataFrame, titles: dict[str, str]) -> go.Figure:
         figure.add_trace(
             go.Bar(
                 x=part["mean"],
-                y=part["rule"],
+                y=part["rule"].map(as_text),
                 orientation="h",
                 marker={"color": colours, "opacity": 0.6},  # the interval shows in front
                 error_x={
@@ -131,6 +133,7 @@ def audit_chart(audit: pd.DataFrame, titles: dict[str, str]) -> go.Figure:
             col=column,
         )
         figure.update_xaxes(ticksuffix=" %", row=1, col=column)
-    figure.update_layout(template=TEMPLATE, height=300, showlegend=False, margin={"t": 40})
+    figure.update_layout(template=TEMPLATE, height=max(300, 90 + RULE_ROW * rules), showlegend=False, margin={"t": 40})
+    figure.update_yaxes(dtick=1)  # every rule has its name
     figure.update_annotations(font={"size": 14})
     return figure

@@ -13,7 +13,7 @@ from t2v_core.figures.theme import ACCENT, ORDERED, OTHER_COLOUR, PALETTE, TEMPL
 ROW = 22
 
 LABEL = 32
-"""Letters of a name in a title."""
+"""Letters of a name in a title: it fits above a panel on a narrow screen."""
 
 DRAWN, CELLS = 700, 48
 """Filters drawn one by one, and cells to a side in which the others are counted."""
@@ -37,7 +37,7 @@ def layer_contributions(layers: pd.DataFrame, a: str, b: str) -> go.Figure:
         rows=1,
         shared_yaxes=True,
         horizontal_spacing=0.04,
-        subplot_titles=["part of the distance", f"← more for {_short(b)}<br>more for {_short(a)} →"],
+        subplot_titles=["part of the distance", f"← more for {as_text(b, LABEL)}<br>more for {as_text(a, LABEL)} →"],
     )
     figure.add_trace(
         go.Bar(
@@ -211,8 +211,3 @@ def errors_side_by_side(errors: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="test error, %", rangemode="tozero")
     figure.update_yaxes(showgrid=True, tickmode="linear")
     return figure
-
-
-def _short(name: str) -> str:
-    """A name that fits above a panel on a narrow screen."""
-    return as_text(name if len(name) <= LABEL else name[: LABEL - 1] + "…")

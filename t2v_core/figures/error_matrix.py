@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import PALETTE, TEMPLATE, space_for
+from t2v_core.figures.theme import PALETTE, TEMPLATE, as_text, space_for
 from t2v_core.figures.violins import FONT, LABEL, named_axis
 
 MOST_NUMBERS = 1200
@@ -60,12 +60,12 @@ def error_matrix(
             customdata=errors.astype(np.float32),
             text=np.char.mod("%.0f", errors) if written else None,
             texttemplate="%{text}" if written else None,
-            colorbar={"title": {"text": what, "side": "right"}, "thickness": 10},
+            colorbar={"title": {"text": as_text(what), "side": "right"}, "thickness": 10},
             hoverongaps=False,
             xgap=1 if written else 0,
             ygap=1 if written else 0,
             hovertemplate="<b>%{y}</b><br>expert %{x}<br>error %{customdata:.1f} %"
-            f"<br>{what} %{{z:.4g}}<extra></extra>",
+            f"<br>{as_text(what)} %{{z:.4g}}<extra></extra>",
         )
     )
     cells = (picked & ~best, best & ~picked, picked & best)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from t2v_core.figures.theme import LINE, TEMPLATE, group_colours, top_groups
+from t2v_core.figures.theme import LINE, TEMPLATE, as_text, group_colours, top_groups
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 """Groups are told apart without colour, too."""
@@ -56,7 +56,7 @@ def _scatter(tasks: pd.DataFrame, x: str, y: str, selected: Collection[str], hei
                 x=part[x],
                 y=part[y],
                 mode="markers",
-                name=group,
+                name=as_text(group),
                 marker={
                     "size": 9,
                     "color": colour,
@@ -66,7 +66,7 @@ def _scatter(tasks: pd.DataFrame, x: str, y: str, selected: Collection[str], hei
                 },
                 selectedpoints=[n for n, task in enumerate(part.index) if task in chosen] if chosen else None,
                 customdata=[[task] for task in part.index],
-                text=part["name"],
+                text=part["name"].map(as_text),
                 hovertemplate=f"<b>%{{text}}</b><br>{TITLES[x]}: %{{x:,.4~g}}<br>{TITLES[y]}: %{{y:,.4~g}}",
             )
         )

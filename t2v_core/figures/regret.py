@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from t2v_core.figures.choice import RULE_COLOURS
-from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, TEMPLATE
+from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, TEMPLATE, as_text
 from t2v_core.figures.violins import styles
 
 ROW = 30
@@ -33,7 +33,7 @@ def regret_intervals(rows: pd.DataFrame) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=rows[value],
-                y=rows["rule"],
+                y=rows["rule"].map(as_text),
                 mode="markers",
                 marker={"size": 11, "color": colours},
                 error_x={

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from t2v_core.figures.matrix_picture import SCALE, MatrixPicture, colour_range, matrix_picture
-from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, group_colours, space_for, top_groups
+from t2v_core.figures.theme import LINE, TEMPLATE, UPLOAD_COLOUR, as_text, group_colours, space_for, top_groups
 
 LABEL = 25
 FONT = 11
@@ -74,7 +74,7 @@ def similarity_matrix(
     if len(order) > MOST_TASKS:
         raise ValueError(f"a matrix of {len(order)} tasks is too large to draw; choose at most {MOST_TASKS}")
     ids = [str(distance.index[i]) for i in order]
-    labels = [_short(names[i]) for i in order]
+    labels = [as_text(names[i], LABEL) for i in order]
     count = len(ids)
     inside = np.arange(count)
     if enlarged is not None and clusters is not None:
@@ -238,14 +238,14 @@ def _add_groups(figure: go.Figure, groups: Sequence[str]) -> None:
     }
     about = "<br>%{customdata}<extra></extra>"
     places, codes = np.arange(len(groups)), np.array([number[group] for group in shown], dtype=np.int8)
-    named = np.array(groups, dtype=object)
+    named = np.array([as_text(group) for group in groups], dtype=object)
     above = {"x": places, "y": [0, 1], "z": codes[None], "customdata": named[None], "yaxis": "y2"}
     left = {"x": [0, 1], "y": places, "z": codes[:, None], "customdata": named[:, None], "xaxis": "x2"}
     figure.add_trace(go.Heatmap(above, hovertemplate="<b>%{x}</b>" + about, **known))
     figure.add_trace(go.Heatmap(left, hovertemplate="<b>%{y}</b>" + about, **known))
     for group, colour in colours.items():  # marks without a place: the legend of both bars
         marker = {"symbol": "square", "size": 12, "color": colour}
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=group, marker=marker))
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=as_text(group), marker=marker))
 
 
 def _add_marks(figure: go.Figure, places: Sequence[int], labels: Sequence[str]) -> None:
@@ -283,7 +283,3 @@ def _add_frames(figure: go.Figure, clusters: NDArray) -> None:
     frame = {"type": "rect", "xref": "x", "yref": "y", "line": {"color": "white", "width": 1.5}}
     frames = [frame | {"x0": a, "y0": a, "x1": b, "y1": b} for a, b in pairwise([*starts, len(clusters) - 0.5])]
     figure.layout.shapes = [*figure.layout.shapes, *frames]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LABEL else name[: LABEL - 1] + "…"

@@ -9,12 +9,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import TEMPLATE, UPLOAD_COLOUR, group_colours, top_groups
+from t2v_core.figures.theme import TEMPLATE, UPLOAD_COLOUR, as_text, group_colours, top_groups
 
 HOVER = (
     "<b>%{customdata[1]}</b><br>%{customdata[2]}<br>%{customdata[3]} classes, %{customdata[4]:,} images"
     "<br>head accuracy %{customdata[5]}<extra></extra>"
 )
+
+SHOWN = ["id", "name", "path", "classes", "images", "accuracy"]
+"""What a point tells of its task."""
 
 SCALE = "Cividis"
 """Made for colour-blind readers."""
@@ -32,8 +35,8 @@ LEGEND = {
     "entrywidthmode": "fraction",
 }
 
-LEGEND_NAME = 28
-"""Letters of a group's name that fit beside another in the legend of a narrow map."""
+LABEL = 28
+"""Letters of a name: so many of a group's fit beside another in the legend of a narrow map."""
 
 SIZES = {400: 11, 3000: 7}
 """Size of the points by the most tasks that are drawn so; of more they are smaller still."""
@@ -84,11 +87,12 @@ def task_map(
         known = known.assign(group=top_groups(known["group"].astype(str).tolist()))
         for group, colour in group_colours(known["group"].tolist()).items():
             part, look = known[known["group"] == group], {"color": colour, "size": size, "opacity": 0.85}
-            figure.add_trace(_points(part, group, f"{colour_title} {group}", look, many))
+            figure.add_trace(_points(part, group, f"{colour_title} {as_text(group)}", look, many))
     if len(uploads):
         star = {"color": UPLOAD_COLOUR, "size": 18, "symbol": "star", "line": {"width": 1, "color": "white"}}
         trace = _points(uploads, "your uploads", "uploads", star, False)
-        trace.update(mode="markers+text", text=uploads["name"].str.slice(0, 28), textposition="top center")
+        trace.update(mode="markers+text", text=[as_text(name, LABEL) for name in uploads["name"]])
+        trace.update(textposition="top center")
         figure.add_trace(trace)
     if cloud is not None:
         figure.add_trace(_cloud(cloud))
@@ -117,11 +121,11 @@ def _points(part: pd.DataFrame, name: str, meta: str, marker: dict, many: bool) 
         y=part["y"],
         mode="markers",
         meta=meta,
-        name=name if len(name) <= LEGEND_NAME else f"{name[: LEGEND_NAME - 1]}…",
+        name=as_text(name, LABEL),
         marker=marker,
         selected={"marker": {"size": marker["size"] + 4}},
         unselected={"marker": {"opacity": FADED}},
-        customdata=part[["id", "name", "path", "classes", "images", "accuracy"]].to_numpy(),
+        customdata=part.assign(name=part["name"].map(as_text), path=part["path"].map(as_text))[SHOWN].to_numpy(),
         hovertemplate=HOVER,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, PALETTE, TEMPLATE
+from t2v_core.figures.theme import ACCENT, LINE, OTHER_COLOUR, PALETTE, TEMPLATE, as_text
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 """Told apart without colour, beside the palette."""
@@ -167,4 +167,4 @@ def _level_name(step: int, depth: int, levels: Sequence[str]) -> str:
         return f"nothing ({step})"
     if step == 0:
         return "the same place (0)"
-    return f"{levels[depth - 1 - step] if levels else f'level {depth - step}'} ({step})"
+    return f"{as_text(levels[depth - 1 - step]) if levels else f'level {depth - step}'} ({step})"

@@ -92,6 +92,9 @@ def _width(letter: str) -> float:
     return CAPITAL if letter.isupper() else LETTER
 
 
-def as_text(name: str) -> str:
-    """A name as Plotly shows it letter by letter: otherwise it takes some HTML in it, as in ``<b>name``, for markup."""
-    return html.escape(name, quote=False)
+def as_text(name: str, most: int | None = None) -> str:
+    """A name, cut to ``most`` letters, as Plotly shows it letter by letter.
+
+    Otherwise it takes some HTML in it, as in ``<b>name``, for markup. Every figure does this for the names it is given.
+    """
+    return html.escape(name if most is None or len(name) <= most else f"{name[: most - 1]}…", quote=False)

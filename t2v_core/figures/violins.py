@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from t2v_core.figures.choice import RULE_COLOURS
-from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, SHADE, SHADE_LINE, TEMPLATE, space_for
+from t2v_core.figures.theme import ACCENT, OTHER_COLOUR, PALETTE, SHADE, SHADE_LINE, TEMPLATE, as_text, space_for
 
 BEST = "best possible"
 """Name of the mark at the lowest error there is."""
@@ -83,8 +83,8 @@ def violins(
         A figure with one trace for the distributions (three for many tasks) and one a mark; every point's
         ``customdata[0]`` is the task id.
     """
-    count = len(ids)
-    figure = go.Figure(_bars(ids, names, errors) if count > WIDEST else _violins(ids, names, errors, experts))
+    count, shown = len(ids), [as_text(name) for name in names]
+    figure = go.Figure(_bars(ids, shown, errors) if count > WIDEST else _violins(ids, shown, errors, experts))
     places = np.arange(count)
     scale, width = (0.65, 1.2) if count > WIDEST else (1.0, 2.0)
     for rule, (symbol, colour, size) in styles(list(marks)).items():
@@ -93,12 +93,12 @@ def violins(
             go.Scatter(
                 x=places,
                 y=values,
-                name=rule,
+                name=as_text(rule),
                 meta=rule,
                 mode="markers",
                 marker={"symbol": symbol, "size": scale * size, "color": colour, "line": {"width": width}},
-                customdata=list(zip(ids, names, chosen, strict=True)),
-                hovertemplate=f"<b>%{{customdata[1]}}</b><br>{rule}: %{{customdata[2]}}<br>error %{{y:.1f}} %"
+                customdata=list(zip(ids, shown, map(as_text, chosen), strict=True)),
+                hovertemplate=f"<b>%{{customdata[1]}}</b><br>{as_text(rule)}: %{{customdata[2]}}<br>error %{{y:.1f}} %"
                 "<extra></extra>",
             )
         )
@@ -127,7 +127,7 @@ def named_axis(names: Sequence[str], most: int = WIDEST) -> dict[str, Any]:
     return {
         # Ticks are positions that show as names: they thin out by themselves and fill in as one zooms.
         "tickformat": "d",
-        "labelalias": {str(i): name[:LABEL] for i, name in enumerate(names)},
+        "labelalias": {str(i): as_text(name, LABEL) for i, name in enumerate(names)},
         **({"dtick": 1} if count <= most else {"nticks": most}),
         "tickangle": -90,
         "tickfont": {"size": FONT if count <= 30 else FONT - 1},
@@ -155,7 +155,7 @@ def _violins(ids: Sequence[str], names: Sequence[str], errors: NDArray, experts:
             spanmode="hard",
             scalemode="width",
             hoveron="points",
-            customdata=[(ids[i], names[i], experts[j]) for i, j in zip(t.tolist(), e.tolist(), strict=True)]
+            customdata=[(ids[i], names[i], as_text(experts[j])) for i, j in zip(t.tolist(), e.tolist(), strict=True)]
             if pointed
             else None,
             hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<br>error %{y:.1f} %<extra></extra>",

@@ -50,10 +50,22 @@ def relative_standard_error(chunk_means: NDArray, chunk_weights: NDArray) -> flo
 
 
 def assign_chunks(labels: np.ndarray, chunks: int, seed: int) -> NDArray[np.int64]:
-    """Spread the samples of every class evenly and at random over ``chunks`` chunks: ``[N]`` numbers."""
+    """Spread the samples of every class evenly and at random over ``chunks`` chunks: ``[N]`` numbers.
+
+    Every chunk has the same number of a class; what is left over goes to all of them in turn, in a new order each time.
+    So of classes with fewer samples than there are chunks, some of the chunks are as good a sample as any.
+    """
     rng = np.random.default_rng([seed, 1])
     order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
+    chunks = min(chunks, len(labels))
     chunk = np.empty(len(labels), dtype=np.int64)
-    chunk[order] = np.arange(len(labels)) % min(chunks, len(labels))
+    left = []
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        whole = len(members) // chunks * chunks
+        chunk[members[:whole]] = np.arange(whole) % chunks
+        left.append(members[whole:])
+    rest = np.concatenate(left)
+    turns = [rng.permutation(chunks) for _ in range(len(rest) // chunks + 1)]
+    chunk[rest] = np.concatenate(turns)[: len(rest)]
     return chunk

@@ -24,7 +24,7 @@ from t2v_core.experts.weights import load_expert
 from t2v_core.probe.bundled import SPEC, load_bundled
 from t2v_core.probe.probe import Probe
 from t2v_core.request import Report
-from t2v_core.selection.meta_task import KINDS, from_bank
+from t2v_core.selection.meta_task import from_bank
 from t2v_core.task.record import DecodedTask
 from t2v_core.task.worlds import WorldTask
 
@@ -98,7 +98,7 @@ class Bench:
             InputError: no target of the bank is among them, or it has no expert.
         """
         self.bank, self.seed, self.report = bank, seed, report
-        self.meta = from_bank(bank).of_kinds(tuple(KINDS))
+        self.meta = from_bank(bank).targets()
         records = {e.id: e for e in bank.experts()}
         self.experts = [records[e] for e in self.meta.experts]
         known = {t.id: t.content_hash for t in bank.tasks()}

@@ -66,6 +66,11 @@ def class_weights(labels: np.ndarray, num_classes: int) -> NDArray[np.float64]:
     return 1.0 / (np.count_nonzero(counts) * counts[labels])
 
 
+def _balance(targets: Tensor, num_classes: int) -> Tensor:
+    """``class_weights`` of a part of the images, in which classes may have other shares than in the whole."""
+    return torch.from_numpy(class_weights(targets.cpu().numpy(), num_classes)).to(targets.device)
+
+
 class _Descent:
     """Full-batch Adam on weighted cross entropy for several feature sets at once, which do not influence each other.
 
@@ -116,6 +121,7 @@ def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, h
     best_step = torch.ones(len(x), dtype=torch.long, device=x.device)
     accuracy = torch.zeros(len(x), device=x.device)
     held_x, held_targets, held_weights = x[:, held], targets[held], weights[held]
+    balance = _balance(held_targets, num_classes)
     descent = _Descent(x[:, ~held], targets[~held], weights[~held], num_classes)
     live = torch.arange(len(x), device=x.device)
     for step in range(1, MAX_STEPS + 1):
@@ -129,8 +135,7 @@ def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, h
         better = loss < best_loss[live]
         improved = live[better]
         best_loss[improved], best_step[improved] = loss[better], step
-        # The weights are uniform within a class and equal between classes: a balanced accuracy.
-        accuracy[improved] = (correct[better] * (held_weights / held_weights.sum())).sum(1)
+        accuracy[improved] = (correct[better] * balance).sum(1).float()
         going = step - best_step[live] < PATIENCE
         if not going.any():
             break
@@ -218,7 +223,7 @@ def fit_regularised_head(
         return whole
     held = torch.from_numpy(stratified_split(labels, VALIDATION_SHARE, seed)).to(features.device)
     correct = fit(~held).logits(features[held]).argmax(1) == targets[held]
-    accuracy = float((correct * weights[held] / weights[held].sum()).sum())
+    accuracy = float((correct * _balance(targets[held], num_classes)).sum())
     return replace(whole, validation_accuracy=accuracy, validation_size=int(held.sum()))
 
 

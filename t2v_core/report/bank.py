@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from t2v_core import __version__
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import called
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.figures.choice import KIND_TITLES, audit_chart
@@ -19,7 +20,6 @@ from t2v_core.figures.norms import norm_against_error, norm_against_images
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
 from t2v_core.figures.task_map import task_map
 from t2v_core.figures.taxonomy import neighbour_curves
-from t2v_core.figures.theme import as_text
 from t2v_core.figures.violins import BEST, violins
 from t2v_core.report.html import Section, html_report
 from t2v_core.selection.audit import ALL, Audit, audit_table
@@ -62,7 +62,7 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), chosen: Sequence[str]
     sections = list(first)
     if not distance.empty:
         distance = placeable(distance)
-        table = _as_text(task_table(bank))
+        table = task_table(bank)
         tasks = map_table(bank, table, distance)
         sections += [
             _map(tasks, chosen),
@@ -81,12 +81,6 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), chosen: Sequence[str]
         sections,
         f"Made on {time.strftime('%Y-%m-%d')} by t2v-core {__version__}. It holds all it needs, and sends nothing.",
     )
-
-
-def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose words Plotly shows letter by letter; ids stay as they are."""
-    words = table.select_dtypes(exclude="number").columns.drop("id")
-    return table.assign(**{column: table[column].map(as_text) for column in words})
 
 
 def _map(tasks: pd.DataFrame, chosen: Sequence[str]) -> Section:
@@ -114,10 +108,10 @@ def _compared(bank: Bank, chosen: Sequence[str]) -> list[Section]:
     if len(chosen) < 2:
         return []
     info, tasks = next(iter(bank.probes().values())), chosen[:MOST]
-    names = {t.id: t.name for t in bank.tasks() if t.id in tasks}
+    names = called(bank.tasks())
     found = bank.embeddings(TASK2VEC, info.weights_hash, tasks)
     pairs = distances_with_spread({task: found[task] for task in tasks})
-    called = pairs.assign(a=pairs["a"].map(names), b=pairs["b"].map(names))
+    named = pairs.assign(a=pairs["a"].map(names), b=pairs["b"].map(names))
     words = (
         "From 0 (alike to the probe) upwards; bars: 95 % of what other images of the same tasks would give. Noise can "
         "only add distance, so for near pairs the bar lies to the right of its point. Where bars overlap, do not call "
@@ -125,8 +119,8 @@ def _compared(bank: Bank, chosen: Sequence[str]) -> list[Section]:
         + (f" Of {len(chosen):,} chosen tasks, these are the first {MOST}." if len(chosen) > MOST else "")
     )
     columns = {"a": "one task", "b": "other task", "distance": "distance", "low": "from", "high": "to"}
-    table = called[list(columns)].rename(columns=columns)
-    apart = Section("How far apart are the chosen tasks?", words, pair_distances(called), table)
+    table = named[list(columns)].rename(columns=columns)
+    apart = Section("How far apart are the chosen tasks?", words, pair_distances(named), table)
     if len(chosen) > 2:
         return [apart]
     one, other = tasks
@@ -245,13 +239,13 @@ def _violins(found: Audit) -> Section:
     meta, order = found.meta, in_order(found.meta)
     rules = [rule for rule in ("generic", *VIOLINS) if rule in found.judged]
     rows = task_marks(found, rules).iloc[order]
-    marks = {BEST: (rows["best_error"].to_numpy(), rows["best_expert"].map(as_text).tolist())}
-    marks |= {rule: (rows[f"{rule}_error"].to_numpy(), rows[f"{rule}_expert"].map(as_text).tolist()) for rule in rules}
+    marks = {BEST: (rows["best_error"].to_numpy(), rows["best_expert"].tolist())}
+    marks |= {rule: (rows[f"{rule}_error"].to_numpy(), rows[f"{rule}_expert"].tolist()) for rule in rules}
     figure = violins(
         rows["task"].tolist(),
-        rows["name"].map(as_text).tolist(),
+        rows["name"].tolist(),
         meta.candidate_errors[order],
-        [as_text(name) for name in meta.expert_names],
+        meta.expert_names,
         marks,
     )
     words = (

@@ -49,7 +49,7 @@ class Section:
     Attributes:
         title: its heading.
         words: what is seen and how far to trust it; plain text, as the title.
-        figure: names in it are already as Plotly takes them (see ``theme.as_text``).
+        figure: of Plotly.
         table: cells and headings are plain text or numbers.
     """
 

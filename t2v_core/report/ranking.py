@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import called
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.figures.choice import fitted_chart, ranking_chart
@@ -34,9 +35,11 @@ def ranking_sections(
     columns = {"rank": "rank", "name": "expert", "distance": "distance", "spread": "± (1 s.d.)"}
     columns |= {"p_first": "comes first, share", "p_top3": "among the first three, share"}
     advice = advise(ranking, generic)
+    measured = f" Heads on your own images say so (below); by distance alone, {ranking[0]['name']} comes first."
     words = (
-        f"Start from {advice.name}. {certain} {familiar} Smaller distance is better; bars: two standard "
-        "deviations, from other images of the same tasks. No expert was run for this."
+        f"Start from {advice.name}.{measured if advice.measured else ''} {certain} {familiar} Smaller distance is "
+        "better; bars: two standard deviations, from other images of the same tasks. No expert was run for these "
+        "distances."
     )
     table = pd.DataFrame(ranking)[list(columns)].rename(columns=columns).head(SHOWN)
     sections = [Section(f"Experts for {name}", words, ranking_chart(ranking[:SHOWN]), table)]
@@ -71,7 +74,7 @@ def rank_in_bank(bank: Bank, task: str) -> list[Section]:
         raise InputError(f"task {task!r} has no Task2Vec embedding by the probe {info.id!r}; embed it again")
     sources = {e.id: found[e.task_id] for e, may in zip(experts, allowed, strict=True) if may and e.task_id in found}
     ranked = rank_experts(found[task], sources, info)
-    names = {e.id: e.name for e in experts}
+    names = called(experts)
     ranking = [
         asdict(r) | {"rank": place, "name": names[r.expert_id], "fitted": None}
         for place, r in zip(places(ranked), ranked, strict=True)

@@ -11,7 +11,7 @@ from t2v_core.bank.bank import Bank, content_key
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.selection.audit import Audit, audit_by_kind
 from t2v_core.selection.measured import measured_selectors
-from t2v_core.selection.meta_task import KINDS, MetaTask
+from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.model2vec import Model2Vec, training_rows
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.selectors import Given, Selector, TwoStage
@@ -27,7 +27,7 @@ def audit_bank(bank: Bank, meta: MetaTask, *, learned: bool = False, seed: int =
         learned: judge MODEL2VEC and the two-stage choice too; the first takes seconds to minutes to learn.
         seed: of the bootstrap.
     """
-    targets = meta.of_kinds(tuple(KINDS))
+    targets = meta.targets()
     selectors: list[Selector] = [*(Nearest(metric) for metric in METRICS), *measured_selectors(bank)]
     if learned:
         selectors += [kept(bank, Model2Vec(), targets), TwoStage(Nearest())]

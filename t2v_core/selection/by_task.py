@@ -129,7 +129,7 @@ def reason(found: Audit, task: int, rule: str, trained_on: Mapping[str, str] | N
     name, expert = picks(found, rule)[task], sole_picks(found, rule)[task]
     if expert is not None:
         own = (trained_on or {}).get(expert, name)
-        name = f"**{name}**" + ("" if own == name else f", trained on {own}")
+        name += "" if own == name else f", trained on {own}"
     which = f" (place {place} of {np.isfinite(errors).sum()})" if expert is not None and place > 1 else ""
     return f"{name}: {_why(found, task, judged)}. That means {_cost(error, best)}{which}."
 

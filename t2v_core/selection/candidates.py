@@ -15,7 +15,7 @@ from t2v_core.errors import InputError
 from t2v_core.probe.record import BUNDLED
 from t2v_core.selection.bank_audit import kept
 from t2v_core.selection.measured import NormCredit
-from t2v_core.selection.meta_task import KINDS, MetaTask
+from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.model2vec import Model2Vec
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.ranking import between
@@ -117,7 +117,7 @@ def credit(bank: Bank, meta: MetaTask, way: Way, probe_id: str = BUNDLED) -> flo
     record = kept_methods(bank).get(name_by(PSEUDOTASK, probe_id))
     if record is None or record.costs_only or "norms" not in record.facts:
         return 0.0
-    return NormCredit(record).alpha(meta.of_kinds(tuple(KINDS)))
+    return NormCredit(record).alpha(meta.targets())
 
 
 def usual_distances(
@@ -132,7 +132,7 @@ def usual_distances(
         found: its embeddings by task id.
         alpha: from ``credit``.
     """
-    targets = meta.of_kinds(tuple(KINDS))
+    targets = meta.targets()
     if way.name == Model2Vec().name:
         return np.where(targets.allowed, kept(bank, Model2Vec(), targets).scores(targets), np.nan)
     if way.name in METRICS:

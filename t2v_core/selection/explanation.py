@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from t2v_core.bank.records import TaskRecord
+from t2v_core.bank.records import UPLOAD, TaskRecord
 from t2v_core.selection.audit import ALL
 from t2v_core.selection.ranking import Ranked
 
@@ -21,6 +21,7 @@ KIND_WORDS = {
     "mixed": "mixed classes",
     "attribute": "labels that an expert learned, on other images",
     "attribute without expert": "labels that no expert learned",
+    UPLOAD: "what people here brought",
 }
 """What a target of each kind has in common with the experts."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import ExpertRecord, TaskRecord
+from t2v_core.bank.records import UPLOAD, ExpertRecord, TaskRecord, called
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.selection.regret import BoolArray, FloatArray, best_error
@@ -23,6 +23,7 @@ KINDS = {
     "mixed": "Mixed: classes of two or three superclasses, no expert trained on them",
     "attribute": "Attribute: same images, other labels; an expert trained on the attribute",
     "attribute without expert": "Attribute without an expert of its own",
+    UPLOAD: "Upload: what people brought",
 }
 """The kinds of target of a bank, reported apart: what tells selectors apart differs between them."""
 
@@ -115,9 +116,14 @@ class MetaTask:
         """The meta-task of the targets of these kinds."""
         return self.take(np.isin(self.kinds, list(kinds)))
 
+    def targets(self) -> MetaTask:
+        """Of a bank's tasks those that rules are judged by: of ``KINDS``, uploads where a candidate was measured."""
+        kinds = np.array(self.kinds)
+        return self.take(np.isin(kinds, list(KINDS)) & ((kinds != UPLOAD) | np.isfinite(self.best)))
+
 
 def from_bank(bank: Bank, info: ProbeInfo | None = None) -> MetaTask:
-    """The bank's meta-task as one probe sees it; ``of_kinds(KINDS)`` holds those of its tasks that are targets.
+    """The bank's meta-task as one probe sees it; its ``targets`` are what rules are judged by.
 
     Args:
         bank: the bank.
@@ -130,9 +136,9 @@ def from_bank(bank: Bank, info: ProbeInfo | None = None) -> MetaTask:
     return MetaTask(
         name="this bank",
         tasks=tuple(t.id for t in tasks),
-        task_names=tuple(t.name for t in tasks),
+        task_names=tuple(called(tasks).values()),
         experts=tuple(e.id for e in experts),
-        expert_names=tuple(e.name for e in experts),
+        expert_names=tuple(called(experts).values()),
         errors=errors[[e.id for e in experts]].to_numpy(float),
         allowed=candidates(bank, tasks, experts),
         kinds=tuple(_kinds(tasks, experts)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,11 @@ def rank_experts(
     ids, embedded = list(sources), list(sources.values())
     check_comparable([target, *embedded])
     point = between([target], embedded, info, selector, alpha=alpha)[0]
+    known = np.isfinite(point)  # no distance to an embedding of zeros is defined
+    if not known.any():
+        raise InputError("no expert can be ranked: the distance to none of their tasks is defined; embed the task anew")
+    ids, embedded = list(compress(ids, known)), list(compress(embedded, known))
+    point = point[known]
     rng = np.random.default_rng(seed)
     if selector == TANGENT:
         resampled = _other_networks(target, embedded, rounds, rng)
@@ -102,7 +108,7 @@ def rank_experts(
 
 def _among_first(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """The share of rounds ``[E]`` in which each expert is among the first ``count``; those at one distance share."""
-    distances = np.round(distances / SAME)
+    distances = np.nan_to_num(np.round(distances / SAME), nan=np.inf)  # of a round in which nothing but zeros was drawn
     nearer = rankdata(distances, "min", axis=1) - 1
     equal = rankdata(distances, "max", axis=1) - nearer
     return np.clip((count - nearer) / equal, 0, 1).mean(0)

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import TrialEntry
+from t2v_core.bank.records import FROZEN, TUNED, TrialEntry, called
 from t2v_core.selection.meta_task import GENERIC, from_bank
 from t2v_core.selection.nearest import Nearest
 
 PICKED, GENERIC_ROLE, BEST = "picked", "generic", "best"
 ROLES = (PICKED, GENERIC_ROLE, BEST)
+MODES = (FROZEN, TUNED)
 COLUMNS = ["task", "task_name", "role", "expert", "expert_name", "mode", "schedule"]
 COLUMNS += ["per_class", "images", "seed", "error", "n"]
 
@@ -49,7 +50,7 @@ def efficiency_table(bank: Bank) -> pd.DataFrame:
     """
     trials = [t for t in bank.trials() if t.per_class]
     chosen = roles(bank) if trials else {}
-    tasks, experts = {t.id: t.name for t in bank.tasks()}, {e.id: e.name for e in bank.experts()}
+    tasks, experts = called(bank.tasks()), called(bank.experts())
     rows = [
         asdict(t) | {"role": role, "task_name": tasks[t.task_id], "expert_name": experts[t.expert_id]}
         for t in trials
@@ -59,11 +60,21 @@ def efficiency_table(bank: Bank) -> pd.DataFrame:
     return pd.DataFrame(rows).rename(columns={"task_id": "task", "expert_id": "expert"}).reindex(columns=COLUMNS)
 
 
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """The trials of tasks that were tried with every role in every mode.
+
+    Args:
+        table: as from ``efficiency_table``, of one schedule.
+    """
+    ways = table.drop_duplicates(["task", "role", "mode"])["task"].value_counts()
+    return table[table["task"].isin(ways.index[ways == len(ROLES) * len(MODES)])]
+
+
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """The mean error over tasks of each role, mode and size, with its spread over repeats.
 
-    A task counts that has every role in every mode, a size where all those tasks have it: so all lines are of the
-    same tasks, from one end to the other.
+    A task counts that is ``complete``, a size where all those tasks have it: so all lines are of the same tasks, from
+    one end to the other.
 
     Args:
         table: as from ``efficiency_table``, of one schedule.
@@ -73,8 +84,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         over seeds of the mean over tasks, NaN where there is one seed.
     """
     columns = ["role", "mode", "per_class", "mean", "spread", "repeats", "tasks"]
-    ways = table.groupby("task")[["role", "mode"]].apply(lambda g: len(g.drop_duplicates()))
-    table = table[table["task"].isin(ways.index[ways == ways.max()])] if len(ways) else table
+    table = complete(table)
     if table.empty:
         return pd.DataFrame(columns=columns)
     wide = table.pivot_table(index=["per_class", "seed"], columns=["role", "mode", "task"], values="error")

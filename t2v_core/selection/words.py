@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from t2v_core.errors import printable
 from t2v_core.selection.regret import Estimate
 
 SHOWN = 3
@@ -22,7 +23,7 @@ def listed(names: Sequence[str]) -> str:
 
 def quoted(name: str) -> str:
     """A name that comes from a person's file, fit for a line on a terminal."""
-    plain = "".join(c if c.isprintable() else "�" for c in name[: LONGEST + 1])
+    plain = printable(name[: LONGEST + 1])
     return f"'{plain}'" if len(plain) <= LONGEST else f"'{plain[:LONGEST]}…'"
 
 

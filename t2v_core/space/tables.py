@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import UPLOAD, called
 from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.space.kept import kept_map, map_base
 from t2v_core.space.projection import PERPLEXITY, place
-
-UPLOAD = "upload"
 
 KIND_WORDS = {
     "large": "superclasses, large set",
@@ -71,6 +70,7 @@ def task_table(bank: Bank) -> pd.DataFrame:
     info = next(iter(bank.probes().values()), None)
     embedded = {} if info is None else bank.embeddings(TASK2VEC, info.weights_hash, chunks=False)
     rows, tasks = [], bank.tasks()
+    names = called(tasks)
     levels = range(max([len(LEVELS), *(len(t.taxonomy) for t in tasks)]))
     for t in tasks:
         path = t.taxonomy or (("your uploads",) if t.kind == UPLOAD else (t.origin,))
@@ -79,7 +79,7 @@ def task_table(bank: Bank) -> pd.DataFrame:
         rows.append(
             {
                 "id": t.id,
-                "name": t.name,
+                "name": names[t.id],
                 "kind": t.kind,
                 "role": kind_words(t.kind),
                 "origin": t.origin,

@@ -8,7 +8,6 @@ import stat
 import zipfile
 import zlib
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -72,6 +71,7 @@ def check_contents(file: BinaryIO, archive_name: str, limits: ArchiveLimits) -> 
     Raises:
         InputError: see there.
     """
+    size = file.seek(0, io.SEEK_END)
     guard = _ContentsGuard(file, archive_name, limits.max_entries)
     try:
         with open_archive(cast(BinaryIO, guard)) as archive:
@@ -82,7 +82,7 @@ def check_contents(file: BinaryIO, archive_name: str, limits: ArchiveLimits) -> 
         raise InputError(f"'{archive_name}' is not a zip archive, or a damaged one; zip the folder again") from error
     for entry in entries:
         _check_entry(entry, archive_name)
-    _check_entries(entries, archive_name, limits)
+    _check_entries(entries, archive_name, size, limits)
     files = {entry.filename: entry for entry in entries if not entry.is_dir() and not is_junk(entry.filename)}
     return list(files.values())
 
@@ -180,10 +180,12 @@ def _check_entry(entry: zipfile.ZipInfo, archive: str) -> None:
     raise InputError(f"the entry {shown} of '{archive}' {fault}; zip the plain folder again")
 
 
-def _check_entries(entries: list[zipfile.ZipInfo], archive: str, limits: ArchiveLimits) -> None:
+def _check_entries(entries: list[zipfile.ZipInfo], archive: str, size: int, limits: ArchiveLimits) -> None:
     check_sizes(sum(e.file_size for e in entries), sum(e.compress_size for e in entries), archive, limits)
     for entry in entries:
         check_sizes(entry.file_size, entry.compress_size, archive, limits)
-    for first, second in pairwise(sorted(entries, key=lambda entry: entry.header_offset)):
-        if first.header_offset + LOCAL_HEADER_BYTES + first.compress_size > second.header_offset:
-            raise InputError(f"'{archive}' has entries that overlap; zip the plain folder again")
+    in_order = sorted(entries, key=lambda entry: entry.header_offset)
+    starts = [*(entry.header_offset for entry in in_order[1:]), size]
+    for entry, following in zip(in_order, starts, strict=bool(in_order)):
+        if entry.header_offset + LOCAL_HEADER_BYTES + entry.compress_size > following:
+            raise InputError(f"'{archive}' has entries that overlap or lie beyond its end; zip the plain folder again")

@@ -16,6 +16,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, keep_method, kept_methods
 from t2v_core.bank.transfer import export_bank, import_bank
 from t2v_core.errors import InputError
+from t2v_core.task.archives import ArchiveLimits
 from tests.selection.metas import make_bank
 
 BOMB = {"bomb": np.zeros(30 * 2**20, np.uint8)}
@@ -145,6 +146,40 @@ def test_embeddings_must_fit_their_probe(exported, tmp_path, method, vector, chu
     manifest["embeddings"][number]["method"] = method
     arrays.update({f"{name}/{number}": data for name, data in embedding_arrays(vector, chunks).items()})
     refused(tmp_path, write(tmp_path / "bad.zip", manifest, npz(arrays)), message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["embeddings"][0].update(samples=-5), "made of -5 images"),
+        (lambda m: m["embeddings"][0].update(samples="many"), "made of 'many' images"),
+        (lambda m: m["probes"][0].update(prior_precision=[-1.0]), "no positive prior for each of its layers"),
+        (lambda m: m["probes"][0].update(prior_precision=[]), "no positive prior for each of its layers"),
+    ],
+)
+def test_numbers_that_would_spoil_distances_are_refused(exported, tmp_path, change, message):
+    manifest = json.loads(json.dumps(exported[0]))
+    change(manifest)
+    refused(tmp_path, write(tmp_path / "bad.zip", manifest, npz(exported[1])), message)
+
+
+def test_what_the_bank_knows_of_a_probe_stays_as_it_is(exported, tmp_path):
+    manifest, arrays = json.loads(json.dumps(exported[0])), exported[1]
+    import_bank(bank := Bank(tmp_path / "other"), write(tmp_path / "b.zip", manifest, npz(arrays)))
+    before = bank.probes()
+    manifest["probes"][0].update(title="another", prior_precision=[77.0])
+    import_bank(bank, write(tmp_path / "b.zip", manifest, npz(arrays)))
+    assert bank.probes() == before
+
+
+def test_a_bank_too_large_to_be_taken_in_is_not_handed_out(exported, tmp_path, monkeypatch):
+    import_bank(bank := Bank(tmp_path / "other"), write(tmp_path / "b.zip", exported[0], npz(exported[1])))
+    monkeypatch.setattr("t2v_core.bank.transfer.LIMITS", ArchiveLimits(max_archive_bytes=100))
+    with pytest.raises(InputError, match="copy the bank's folder instead"):
+        export_bank(bank, tmp_path / "out.zip")
+    assert not (tmp_path / "out.zip").exists()
+    with pytest.raises(InputError, match="copy the bank's folder instead"):
+        import_bank(bank, tmp_path / "b.zip")
 
 
 def test_too_little_memory_is_said_in_words(exported, tmp_path, monkeypatch):

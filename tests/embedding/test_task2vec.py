@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from t2v_core.embedding.by_probe import check_varied
 from t2v_core.embedding.task2vec import SIGNED_PASSES, Task2VecSettings, embed_task
 from t2v_core.errors import InputError
 from t2v_core.fisher.variational import VariationalSettings
@@ -72,6 +74,29 @@ def test_images_that_look_the_same_are_refused(bundled, shapes):
     same = replace(shapes, pixels=np.repeat(shapes.pixels[:1], len(shapes), axis=0))
     with pytest.raises(InputError, match="look the same"):
         embed_task(same, bundled, QUICK)
+
+
+def test_images_that_are_the_same_but_for_rounding_are_refused():
+    z = torch.rand(1, 80).repeat(257, 1) + 1e-8 * torch.rand(257, 80)
+    with pytest.raises(InputError, match="look the same"):
+        check_varied(z, "x")
+    check_varied(z + 1e-3 * torch.rand(257, 80), "x")
+
+
+def test_labels_that_say_nothing_are_refused(bundled, shapes):
+    """The same images stand in both classes: the head stays at zero, and so does its Fisher information."""
+    rows = np.tile(np.arange(16), 2)
+    twice = replace(shapes.take(rows), pixels=shapes.pixels[rows])
+    with pytest.raises(InputError, match="nothing to do with how its images look"):
+        embed_task(relabelled(twice, np.repeat([0, 1], 16)), bundled, QUICK)
+
+
+def test_a_tolerance_leaves_the_number_of_images_behind_a_task_as_it_is(bundled, shapes):
+    found = embed_task(shapes, bundled, replace(QUICK, chunks=16, tolerance=0.5)).fisher
+    assert found.samples == 200
+    assert found.facts["images_used"] < 200
+    whole = embed_task(shapes, bundled, QUICK).fisher
+    assert whole.samples == whole.facts["images_used"] == 200
 
 
 def test_exact_and_montecarlo_embeddings_share_a_space_and_variational_has_its_own(bundled, shapes):

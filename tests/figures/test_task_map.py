@@ -34,6 +34,13 @@ def ids(trace) -> list[str]:
     return [row[0] for row in trace.customdata]
 
 
+def test_names_are_shown_letter_by_letter(tasks):
+    figure = task_map(tasks.assign(group="<i>" + "g" * 40))
+    assert figure.data[0].name == "&lt;i&gt;" + "g" * 24 + "…"
+    assert figure.data[0].customdata[0][1] == "&lt;b&gt;task 0"
+    assert figure.data[-1].text[0] == "&lt;b&gt;task 3"
+
+
 def test_every_task_is_drawn_once(tasks):
     figure = task_map(tasks)
     assert sorted(i for t in figure.data for i in ids(t)) == sorted(tasks["id"])

@@ -263,6 +263,25 @@ def test_other_architectures_agree_with_the_loop(name):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14 * expected.max())
 
 
+def test_some_chunks_of_small_classes_hold_no_pattern_of_classes():
+    """Of 100 classes with 4 images each, the first 5 of 16 chunks are a sample of all, whatever their numbers."""
+    labels = np.repeat(np.arange(100), 4)
+    present = np.zeros(100)
+    for seed in range(200):
+        chunk = assign_chunks(labels, 16, seed)
+        assert np.bincount(chunk).tolist() == [25] * 16
+        present += np.bincount(labels[chunk < 5], minlength=100) / 200
+    assert present.mean() == pytest.approx(4 * 5 / 16)
+    assert np.ptp(present) < 0.6  # the same number of each, but for chance: some six standard errors of 0.07
+
+
+def test_every_chunk_has_samples_whatever_the_classes():
+    for sizes in ([2, 1], [1, 1, 1, 1, 1], [17, 3], [1, 40]):
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        counts = np.bincount(assign_chunks(labels, 16, seed=0), minlength=min(16, len(labels)))
+        assert np.ptp(counts) <= 1
+
+
 def test_chunks_are_even_in_every_class():
     labels = np.repeat([0, 1, 2], [40, 20, 10])
     chunk = assign_chunks(labels, 5, seed=0)

@@ -28,6 +28,17 @@ def test_learns_what_a_reference_learns():
     assert head.validation_size == 24
 
 
+def test_the_accuracy_of_very_uneven_classes_is_balanced():
+    """Two images of one class and 100 of the other: each counts for half of the accuracy."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [2, 100])
+    z = torch.from_numpy(rng.normal(size=(102, 3))).float()  # nothing to learn from
+    for head in (fit_regularised_head(z, labels, 2), fit_heads(z[None], labels, 2)[0]):
+        held = head.validation_size - 1  # of the large class, and one of the small
+        shares = {hit / 2 + right / held / 2 for hit in (0, 1) for right in range(held + 1)}
+        assert min(abs(head.validation_accuracy - share) for share in shares) < 1e-6
+
+
 def test_sets_fitted_together_are_fitted_as_if_alone():
     a, labels = blobs(30, 3, 6, 1.0, 1)
     b, _ = blobs(30, 3, 6, 3.0, 2)

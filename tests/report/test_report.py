@@ -119,7 +119,8 @@ def test_fitted_heads_get_their_own_section():
     np.testing.assert_allclose(second.figure.data[0].x, [50])
     better = fitted | {"accuracy": 0.9, "low": 0.8, "high": 1.0}
     first, second = ranking_sections("mine", [row | {"fitted": fitted}], "Clear.", generic=better)
-    assert first.words.startswith("Start from the generic network.")
+    assert first.words.startswith("Start from the generic network. Heads on your own images say so (below); by ")
+    assert "by distance alone, x comes first. Clear." in first.words
     assert list(second.figure.layout.yaxis.ticktext) == ["1. x", "generic, not fine-tuned"]
     np.testing.assert_allclose([trace.x[0] for trace in second.figure.data], [50, 90])
 

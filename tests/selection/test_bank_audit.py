@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sqlalchemy import delete, update
 
-from t2v_core.bank.records import ErrorEntry
+from t2v_core.bank import schema
+from t2v_core.bank.records import UPLOAD, ErrorEntry
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.selection.audit import ALL, audit_by_kind, audit_table
 from t2v_core.selection.bank_audit import audit_bank, kept
@@ -51,6 +53,28 @@ def test_taking_some_targets_takes_all_that_belongs_to_them(small_bank):
     np.testing.assert_array_equal(part.vectors.targets[DOMAIN], meta.vectors.targets[DOMAIN][[5, 2]])
     assert meta.of_kinds(("twin",)).tasks == ("b-cats", "b-dogs")
     np.testing.assert_array_equal(Nearest().scores(part), Nearest().scores(meta)[[5, 2]])
+
+
+def test_what_people_brought_is_a_target_once_its_errors_are_measured(small_bank):
+    tasks = {t.id: t for t in small_bank.tasks()}
+    brought = ("b-mixed", "b-mixed-2")
+    with small_bank.engine.begin() as connection:
+        connection.execute(update(schema.task).where(schema.task.c.id.in_(brought)).values(kind=UPLOAD))
+        connection.execute(delete(schema.error).where(schema.error.c.task_id == "b-mixed-2"))
+    meta = from_bank(small_bank)
+    assert set(meta.targets().tasks) == {i for i in tasks if i.startswith("b-")} - {"b-mixed-2"}
+    audits = audit_bank(small_bank, meta)
+    assert audits[UPLOAD].meta.tasks == ("b-mixed",)
+    assert not any("No candidate was measured" in note for note in audits[ALL].notes)
+
+
+def test_names_that_several_share_are_told_apart(small_bank):
+    with small_bank.engine.begin() as connection:
+        connection.execute(update(schema.task).where(schema.task.c.id.in_(("b-cats", "b-dogs"))).values(name="mine"))
+    meta = from_bank(small_bank)
+    names = dict(zip(meta.tasks, meta.task_names, strict=True))
+    assert (names["b-cats"], names["b-dogs"]) == ("mine (b-cats)", "mine (b-dogs)")
+    assert names["b-mixed"] == next(t.name for t in small_bank.tasks() if t.id == "b-mixed")
 
 
 def test_kinds_are_judged_apart(small_bank):

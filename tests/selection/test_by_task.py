@@ -93,13 +93,13 @@ def test_who_may_not_be_picked_is_no_candidate():
 
 def test_reasons_say_whom_why_and_at_what_cost(found):
     assert reason(found, 0, "mine") == (
-        "**e1**: first of 3 by the lowest number. That means an error of 20.0 % where the best expert has 10.0 % "
+        "e1: first of 3 by the lowest number. That means an error of 20.0 % where the best expert has 10.0 % "
         "(place 2 of 3)."
     )
     assert reason(found, 1, "mine").startswith("one of 2 experts at random: first of 3")
     assert reason(found, 2, "mine") == "names no expert for this task."
     assert reason(found, 1, "static") == (
-        "**e2**: lowest mean error on the other tasks, 20.0 %. That means an error of 20.0 %, the best possible."
+        "e2: lowest mean error on the other tasks, 20.0 %. That means an error of 20.0 %, the best possible."
     )
     assert "any of 3 candidates at random: an error of 20.0 %" in reason(found, 0, "chance")
     assert "only the network before fine-tuning: an error of 15.0 %" in reason(found, 0, "generic")
@@ -107,7 +107,7 @@ def test_reasons_say_whom_why_and_at_what_cost(found):
 
 
 def test_an_expert_called_otherwise_than_its_task_is_explained(found):
-    assert reason(found, 0, "mine", {"e1": "birds"}).startswith("**e1**, trained on birds: first")
+    assert reason(found, 0, "mine", {"e1": "birds"}).startswith("e1, trained on birds: first")
     assert "trained on" not in reason(found, 0, "mine", {"e1": "e1"})
 
 

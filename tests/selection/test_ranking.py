@@ -49,6 +49,18 @@ def test_a_seed_repeats():
     assert rank_experts(target, sources, INFO) == rank_experts(target, sources, INFO)
 
 
+def test_a_source_that_no_distance_reaches_is_left_out():
+    target, near = embedding([1, 2, 3, 4, 5], 0.1), embedding([1, 2, 3, 4, 5.5], 0.1, 2)
+    zero = replace(near, vector=np.zeros(5, np.float32), chunk_means=np.zeros((10, 5), np.float32))
+    far = embedding([5, 4, 3, 2, 1], 0.1, 1)
+    for selector in ("symmetric", "asymmetric"):
+        ranked = rank_experts(target, {"a": zero, "far": far, "near": near}, INFO, selector)
+        assert ranked == rank_experts(target, {"far": far, "near": near}, INFO, selector)
+        assert ranked[0].p_first > 0.9
+        with pytest.raises(InputError, match="distance to none of their tasks is defined"):
+            rank_experts(zero, {"far": far}, INFO, selector)
+
+
 def test_spaces_are_not_mixed():
     target = embedding([1, 2, 3, 4, 5], 0.1)
     with pytest.raises(InputError, match="cannot be compared"):

@@ -72,6 +72,7 @@ BAD_ARCHIVES = {
     "huge total": (lambda p: patch_contents(pack(p, {"a.png": b"x"}), 24, "<L", 2**32 - 2), "more than"),
     "100,000 entries": (lambda p: table_of_contents_only(p, 100_000), "100,000 entries, more than the 50,000 allowed"),
     "overlap": (lambda p: table_of_contents_only(p, 2), "overlap"),
+    "beyond its end": (lambda p: patch_contents(pack(p, {"a.png": b"x"}), 42, "<L", 2**31), "lie beyond its end"),
     "cut short": (lambda p: (p.write_bytes(pack(p, {"a.png": picture()}).read_bytes()[:-30]), p)[1], "not a zip"),
 }
 

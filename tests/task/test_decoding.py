@@ -86,6 +86,14 @@ def test_a_class_that_cannot_be_read_is_named(folder):
     assert is_one_sentence(caught.value)
 
 
+def test_a_class_that_cannot_be_read_is_no_matter_where_labels_are_not(folder):
+    for number in range(3):
+        (folder / f"dog/{number}.png").write_bytes(b"text")
+    decoded = decode(task_of(folder), SPEC, blind=True)
+    assert len(decoded) == 6
+    assert len(decoded.skipped) == 3
+
+
 def test_nothing_readable_gives_the_first_reason(folder):
     for path in folder.rglob("*.png"):
         path.write_bytes(b"text")
