@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.common.chart import draw
 from pages.common.data import audit_numbers, audit_table, compared
-from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page
+from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page, plain
 from pages.common.selected import selected
 from pages.common.space import records
 from pages.common.takeaway import download
@@ -78,9 +78,8 @@ with right.container(border=True, height="stretch"):
 
 active = [job for job in jobs(bank).list() if job.active]
 if active:
-    st.info(
-        f"{len(active)} job is running: {active[0].title}." if len(active) == 1 else f"{len(active)} jobs are running."
-    )
+    several = f"{len(active)} jobs are running."
+    st.info(several if len(active) > 1 else f"1 job is running: {plain(active[0].title)}.")
     st.page_link(EXPERT, label="Watch it", icon=":material/hourglass_top:", query_params={"job": active[0].id})
 
 if not counts["tasks"]:
@@ -93,7 +92,10 @@ if not counts["tasks"]:
 st.subheader("How good is the choice? Measured in this bank")
 table = audit_table(bank)
 if table.empty:
-    st.info("The bank holds no measured errors yet, so no rule of choice can be judged here.")
+    st.info(
+        "No expert's error was measured yet on a task whose images it has not seen, so no rule of choice can be judged "
+        "here."
+    )
 else:
     st.write(
         "For each target task, the error of the expert that a rule picks, compared with the best expert there is: "

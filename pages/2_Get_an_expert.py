@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages.common.frame import BANK, EXPERT, jobs, open_page, show_error
-from pages.common.intake import allowed_roots, preview, server_path, stage_upload
+from pages.common.frame import BANK, EXPERT, jobs, open_page, plain, show_error
+from pages.common.intake import allowed_roots, preview, server_path, stage_upload, stamp, sweep
 from pages.common.preview import show_heading, show_preview, show_without_labels
 from pages.common.request import ask
 from pages.common.result import show_result
@@ -27,7 +27,7 @@ def take_in(bank: Bank) -> None:
         _explain()
         return
     try:
-        seen = preview(str(source), name)
+        seen = preview(str(source), name, stamp(source))
     except InputError as error:
         show_error(error)
         _offer_other_images()
@@ -51,6 +51,7 @@ def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
         if Path(path).exists():
             return Path(path), name
         del st.session_state["upload"]
+    sweep(bank)
     ways = ["A folder", "A zip file", *(["A path on the server"] if allowed_roots() else [])]
     way = st.segmented_control("What do you have?", ways, default=ways[0], required=True, key="way")
     generation = st.session_state.setdefault("upload_generation", 0)
@@ -61,7 +62,9 @@ def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
     elif way == "A folder":
         files = st.file_uploader("Drop a folder of images", accept_multiple_files="directory", key=f"dir{generation}")
     else:
-        text = st.text_input("Folder or zip on the server", placeholder=str(allowed_roots()[0] / "…"))
+        text = st.text_input(
+            "Folder or zip on the server", placeholder=str(allowed_roots()[0] / "…"), key=f"server{generation}"
+        )
         if text:
             try:
                 path = server_path(text)
@@ -105,20 +108,21 @@ def _offer_other_images() -> None:
 
 
 def _forget_upload() -> None:
-    path = Path(st.session_state.pop("upload", ("", ""))[0])
-    if path.suffix == ".zip" and path.parent.name == "staging":
-        path.unlink(missing_ok=True)
+    if staged := st.session_state.pop("upload", None):
+        Path(staged[0]).unlink(missing_ok=True)
+    else:
+        preview.clear()  # a path on the server, to be looked at anew
+    st.session_state["upload_generation"] = st.session_state.get("upload_generation", 0) + 1
 
 
 def _start(bank: Bank, source: Path, arguments: dict[str, Any]) -> None:
     """Submit the job, and take the upload along into its folder."""
     store = jobs(bank)
     job_id = store.new_id()
-    if source.parent.name == "staging":
+    if st.session_state.pop("upload", None):  # else it is a path on the server, which stays where it is
         folder = store.folder(job_id)
         folder.mkdir(parents=True)
         source = Path(shutil.move(source, folder / "upload.zip"))
-        st.session_state.pop("upload", None)
     store.submit("recommend", arguments["name"], arguments | {"path": str(source)}, job_id)
     st.query_params["job"] = job_id
     st.rerun()
@@ -133,7 +137,7 @@ def show_end(bank: Bank, store: JobStore, job: Job) -> None:
     elif job.kind == "train":
         show_trained(job, store.folder(job.id) / "out")
     else:
-        st.info(f"“{job.title}” is over; what it came to is in the bank.")
+        st.info(f"“{plain(job.title)}” is over; what it came to is in the bank.")
         st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
 from pages.common.data import task_table
 from pages.common.experts import measure_errors, remove_expert, show_experts, show_started
-from pages.common.frame import EXPERT, jobs, open_page, show_error
+from pages.common.frame import EXPERT, jobs, open_page, plain, show_error, told
 from pages.common.new_expert import add_expert
 from pages.common.pictures import TABLE_BYTES, pictures, within
 from pages.common.selected import selected
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import UPLOAD
 from t2v_core.bank.transfer import export_bank, import_bank
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import CANCELLED, FAILED, INTERRUPTED, Job, JobStore
 from t2v_core.selection.words import counted
-from t2v_core.space.tables import UPLOAD
 
 COUNTED = {"tasks": "Tasks", "experts": "Experts", "errors": "Measured errors"}
 
@@ -63,7 +65,11 @@ def tasks_tab(bank: Bank) -> None:
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         doomed = left.selectbox("Remove one of your tasks", list(uploads), index=None, format_func=uploads.get)
         if right.button("Remove", disabled=doomed is None, key="remove_task"):
-            bank.delete_task(doomed)
+            try:
+                bank.delete_task(doomed)
+            except InputError as error:  # someone was quicker
+                show_error(error)
+                return
             st.rerun()
 
 
@@ -99,7 +105,8 @@ def _job_row(store: JobStore, job: Job) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
     detail = f"{job.stage} {job.done}/{job.total} {job.message}" if job.active else job.message
-    row.markdown(f"**{job.title}** · {job.state} · {when}" + (f"  \n{detail}" if detail else ""), width="stretch")
+    below = f"  \n{told(detail)}" if detail else ""
+    row.markdown(f"**{plain(job.title)}** · {job.state} · {when}{below}", width="stretch")
     if job.kind in ("recommend", "train"):
         row.page_link(EXPERT, label="Open", icon=":material/open_in_new:", query_params={"job": job.id})
     if job.active and row.button("Cancel", key=f"cancel{job.id}"):
@@ -111,7 +118,8 @@ def _job_row(store: JobStore, job: Job) -> None:
         store.resume(job.id)
         st.rerun(scope="fragment")
     if not job.active and row.button("Remove", key=f"remove{job.id}", help="Also removes its uploaded images."):
-        store.remove(job.id)
+        with suppress(InputError):  # someone has removed it already, or started it again
+            store.remove(job.id)
         st.rerun(scope="fragment")
 
 
@@ -121,26 +129,37 @@ def transfer_tab(bank: Bank) -> None:
     with left:
         st.markdown("##### Take it away")
         st.write("Everything but jobs in one zip: tasks with their pictures, experts, errors.")
+        version = bank.version()
         if st.button("Prepare the export"):
             with tempfile.TemporaryDirectory() as folder, st.spinner("Packing …"):
                 file = Path(folder) / "bank.zip"
                 export_bank(bank, file)
-                st.session_state["export"] = file.read_bytes()
-        if "export" in st.session_state:
-            size = len(st.session_state["export"]) / 2**20
-            st.download_button(f"Download bank.zip ({size:.1f} MiB)", st.session_state["export"], "bank.zip")
+                st.session_state["export"] = version, file.read_bytes()
+        packed, data = st.session_state.get("export", (None, b""))
+        if packed == version:
+            st.download_button(f"Download bank.zip ({len(data) / 2**20:.1f} MiB)", data, "bank.zip")
+        elif packed is not None:
+            del st.session_state["export"]
+            st.info("The bank has changed since the export was prepared; prepare it again.")
     with right:
         st.markdown("##### Add another bank")
-        given = st.file_uploader("A zip exported here or by `bank export`", type="zip", key="import")
+        if taken := st.session_state.pop("imported", None):
+            st.success(", ".join(f"{count:,} {what}" for what, count in taken.items()) + " taken in.")
+        generation = st.session_state.setdefault("import_generation", 0)
+        given = st.file_uploader("A zip exported here or by `bank export`", type="zip", key=f"import{generation}")
         if given and st.button("Import", type="primary"):
             with tempfile.TemporaryDirectory() as folder, st.spinner("Checking and importing …"):
                 file = Path(folder) / "import.zip"
-                file.write_bytes(given.getbuffer())
+                with file.open("wb") as out:
+                    shutil.copyfileobj(given, out)
                 try:
-                    taken = import_bank(bank, file)
-                    st.success(", ".join(f"{count} {what}" for what, count in taken.items()) + " taken in.")
+                    st.session_state["imported"] = import_bank(bank, file)
                 except InputError as error:
                     show_error(error)
+                    return
+            # A new key makes Streamlit release the upload; the other tabs show what has come.
+            st.session_state["import_generation"] += 1
+            st.rerun()
 
 
 bank = open_page("Bank", "What is in the bank, which jobs ran, and how to take it all elsewhere.")

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.common.chart import draw
 from pages.common.disagreements import show_disagreements
-from pages.common.frame import BANK, EXPERT, open_page, show_error
+from pages.common.frame import BANK, EXPERT, open_page, plain, show_error
 from pages.common.norms import show_norms
 from pages.common.own_taxonomy import choose_taxonomy, offer_link
 from pages.common.rule_curves import show_rule_curves
@@ -34,7 +34,8 @@ from t2v_core.figures.taxonomy import distance_by_level, neighbour_curves
 from t2v_core.space.agreement import curve_table
 from t2v_core.space.tables import kind_words, kinds_with_a_place
 
-LEAST = 3
+LEAST, SOME = 3, 4
+"""Tasks that a curve takes, and names shown of a level."""
 
 # ---- words ---------------------------------------------------------------------------------------------
 
@@ -106,12 +107,11 @@ def show_levels(bank: Bank, found: Placed, metrics: list[str]) -> None:
         + (" The second boxes are the pairs in which a chosen task is." if chosen else "")
     )
     common = [Counter(path[i] for paths in found.paths for path in paths if i < len(path)) for i in range(found.depth)]
-    st.markdown(
-        "\n".join(
-            f"- **{level}**: {', '.join(name for name, _ in counts.most_common(4))}{', …' if len(counts) > 4 else ''}"
-            for level, counts in zip(found.levels, common, strict=True)
-        )
-    )
+    lines = []
+    for level, counts in zip(found.levels, common, strict=True):
+        some = [plain(name) for name, _ in counts.most_common(SOME)]
+        lines.append(f"- **{plain(level)}**: {', '.join([*some, *(['…'] if len(counts) > SOME else [])])}")
+    st.markdown("\n".join(lines))
     download("Download all pairs as CSV", lambda: pair_table(bank, found, result.distance), "pairs")
 
 

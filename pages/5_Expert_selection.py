@@ -210,8 +210,8 @@ if not study.audits:
         st.info("Nothing can be judged: the table holds no error of an expert on a task that is not its own.")
     else:
         st.info(
-            "Nothing can be judged yet: the bank holds no measured error of an expert on a task other than its "
-            "own. Look at the published tasks above, bring your own tables, or import a bank."
+            "Nothing can be judged yet: no expert's error was measured on a task whose images it has not seen. "
+            "Look at the published tasks above, bring your own tables, or import a bank."
         )
         st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from sqlalchemy import delete
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.coverage import added_by_people, delete_expert, missing_cells
+from t2v_core.bank.records import UPLOAD
 from t2v_core.bank.thumbnails import forget_thumbnails
+from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import DONE, FAILED, JobStore
 from t2v_core.measurable import CODE, places
@@ -93,6 +96,59 @@ def test_pictures_too_many_for_a_page_are_those_asked_for():
     assert within(found, 1000) == found
     assert list(within(found, 250, ["t7", "t7", "no such task", "t2", "t3"])) == ["t7", "t2"]
     assert within(found, 250) == {}
+
+
+def two_of_one_name(bank: Bank) -> None:
+    """Two uploads that are both called "my images"."""
+    task = next(t for t in bank.tasks() if t.id == "stripes")
+    found, digests = [bank.embeddings(method)["stripes"] for method in (TASK2VEC, DOMAIN)], bank.image_sets()
+    for number in range(2):
+        record = replace(task, id=f"up-{number}", name="my images", kind=UPLOAD, content_hash=f"{number}")
+        bank.save_task(record, digests[task.image_set], found, None)
+
+
+def test_of_two_tasks_of_one_name_the_chosen_one_is_removed(open_page, bank_path, bank):
+    two_of_one_name(bank)
+    app = open_page(PAGE, bank_path)
+    box = next(b for b in app.selectbox if b.label == "Remove one of your tasks")
+    assert box.options == ["my images (up-0)", "my images (up-1)"]
+    box.select("up-0").run()
+    app.button(key="remove_task").click().run()
+    assert not app.exception
+    left = {t.id for t in bank.tasks()}
+    assert "up-1" in left
+    assert "up-0" not in left
+
+
+def test_a_task_that_cannot_go_is_no_traceback(open_page, bank_path, bank):
+    two_of_one_name(bank)
+    app = open_page(PAGE, bank_path)
+    box = next(b for b in app.selectbox if b.label == "Remove one of your tasks")
+    box.select("up-0").run()
+    expert = next(e for e in bank.experts() if e.task_id)
+    bank.save_expert(replace(expert, id="new", task_id="up-0"))  # meanwhile, by somebody else
+    app.button(key="remove_task").click().run()
+    assert not app.exception
+    assert "up-0" in {t.id for t in bank.tasks()}
+
+
+def test_a_bank_is_taken_away_and_taken_in(open_page, bank_path, bank, tmp_path, monkeypatch):
+    monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")
+    app = press(open_page(PAGE, bank_path, tab="Import and export"), "Prepare the export")
+    assert "Download bank.zip" in app.get("download_button")[-1].proto.label
+    packed = app.session_state["export"][1]
+    bank.delete_task("stripes")
+    app.run()
+    assert "prepare it again" in text(app)
+    assert "export" not in app.session_state
+
+    app = open_page(PAGE, tmp_path / "empty", tab="Import and export")
+    app.file_uploader(key="import0").set_value(("bank.zip", packed, "application/zip")).run()
+    press(app, "Import")
+    assert not app.exception
+    assert "8 tasks, 4 experts, 32 errors taken in." in text(app)
+    assert [m.value for m in app.metric] == ["8", "4", "32"]
+    assert app.file_uploader(key="import1").value is None  # the memory of the first is free again
 
 
 # ---- adding --------------------------------------------------------------------------------------------

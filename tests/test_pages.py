@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import gc
+import os
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import streamlit as st
 from sqlalchemy import update
 
+from pages.common.intake import stamp
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
@@ -27,7 +31,7 @@ from tests.conftest import charts, text
 from tests.jobs.test_jobs import _row, wait_for
 
 ROOT = Path(__file__).parents[1]
-MAP = "pages/1_Task_map.py"
+MAP, GET = "pages/1_Task_map.py", "pages/2_Get_an_expert.py"
 PAGES = ["app.py", *sorted(f"pages/{file.name}" for file in (ROOT / "pages").glob("*.py"))]
 
 
@@ -143,6 +147,21 @@ def test_more_tasks_than_an_address_takes_are_chosen_by_a_link(open_page, bank_p
     assert "All 8 tasks" in text(other)
     assert not other.run().exception
     assert not open_page(MAP, bank_path, tasks="0123456789abcdef").run().exception
+
+
+def test_a_kept_selection_is_followed_again_after_another_link(open_page, bank_path, monkeypatch):
+    monkeypatch.setattr("pages.common.selected.LINKED", 2)
+    app = open_page(MAP, bank_path, map_colour="role in this bank")
+    app.selectbox(key="map_group").select("other worlds").run()
+    chosen, name = app.dataframe[0].value.index.tolist(), app.query_params["tasks"]
+    app = open_page(MAP, bank_path, tasks=name)
+    del app.query_params["tasks"]
+    app.query_params["task"] = "digits"
+    assert app.run().dataframe[0].value.index.tolist() == ["digits"]
+    del app.query_params["task"]
+    app.query_params["tasks"] = name
+    assert app.run().dataframe[0].value.index.tolist() == chosen
+    assert "task" not in app.query_params
 
 
 def test_what_was_chosen_stands_in_the_address_of_the_next_page(open_page, bank_path):
@@ -337,11 +356,81 @@ def test_paths_outside_the_roots_are_refused(open_page, bank_path, shapes_folder
             server_path(bad)
 
 
+def test_a_folder_on_the_server_stays_where_it_is(open_page, bank_path, shapes_folder, tmp_path, monkeypatch):
+    """Whatever it is called: uploads, which lie in a folder of this name, go with their job."""
+    shared = tmp_path / "staging"
+    shared.mkdir()
+    mine = shared / "flowers"
+    shapes_folder.rename(mine)
+    monkeypatch.setenv("T2V_ROOTS", str(tmp_path))
+    monkeypatch.setattr(JobStore, "_start", lambda self, job_id, now: None)
+    app = open_page(GET, bank_path)
+    app.get("button_group")[0].set_value("A path on the server").run()
+    app.text_input(key="server0").set_value(str(mine)).run()
+    assert not app.exception
+    next(b for b in app.button if b.label == "Find my expert").click().run()
+    assert not app.exception
+    (job,) = JobStore(Bank(bank_path)).list()
+    assert job.arguments["path"] == str(mine)
+    assert len(list(mine.rglob("*.png"))) == 60
+
+
+def test_a_folder_that_changes_is_looked_at_anew(shapes_folder):
+    before = stamp(shapes_folder)
+    os.utime(shapes_folder / "star", (before + 5, before + 5))
+    assert stamp(shapes_folder) > before
+    (shapes_folder / "labels.csv").write_text("file,label")
+    os.utime(shapes_folder / "labels.csv", (before + 9, before + 9))
+    assert stamp(shapes_folder) == pytest.approx(before + 9)
+    assert stamp(shapes_folder / "labels.csv") == stamp(shapes_folder)
+
+
+def test_uploads_that_nobody_started_work_on_go_after_a_day(open_page, bank_path):
+    old, new = bank_path / "staging" / "old.zip", bank_path / "staging" / "new.zip"
+    old.parent.mkdir()
+    for file in (old, new):
+        file.write_bytes(b"x")
+    os.utime(old, (time.time() - 25 * 3600,) * 2)
+    open_page(GET, bank_path)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_result_whose_files_are_gone_is_no_traceback(open_page, bank_path, shapes_folder):
+    store = JobStore(Bank(bank_path))
+    job = store.submit("recommend", "mine", {"path": str(shapes_folder), "name": "mine", "fit": "none"})
+    assert wait_for(store, job.id).state == DONE
+    shutil.rmtree(store.folder(job.id))
+    app = open_page(GET, bank_path, job=job.id)
+    assert not app.exception
+    assert "its place on the map is no longer known" in text(app)
+
+
+def test_a_job_that_was_removed_elsewhere_is_no_traceback(open_page, bank_path):
+    store = JobStore(Bank(bank_path))
+    job_id = _row(store)
+    app = open_page(GET, bank_path, job=job_id)
+    store.finish(store.get(job_id), FAILED, "no")
+    store.remove(job_id)
+    app.run()
+    assert not app.exception
+    assert "it may have been removed" in app.error[0].value
+
+
+def test_names_are_shown_letter_by_letter():
+    from pages.common.frame import plain, told
+
+    assert told("`t2v` of 'a_b' [x](http://y) *z* _q_ costs 5 %: fine.") == (
+        "`t2v` of 'a_b' \\[x\\](http\\://y) \\*z\\* \\_q\\_ costs 5 %: fine."
+    )
+    assert plain("**a**") == r"\*\*a\*\*"
+
+
 def test_a_preview_shows_classes_warnings_and_pictures(shapes_folder):
     from pages.common.intake import preview
 
     (shapes_folder / "circle" / "notes.jpg").write_text("this is text")
-    seen = preview.__wrapped__(str(shapes_folder), "shapes")
+    seen = preview.__wrapped__(str(shapes_folder), "shapes", 0.0)
     assert seen.found.tasks[0].classes == ("circle", "cross", "square", "star", "triangle")
     assert [s.name for s in seen.skipped[0]] == ["circle/notes.jpg"]
     assert seen.readable[0].counts.tolist() == [12] * 5

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import delete
 from streamlit.testing.v1 import AppTest
 
+from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import TrialEntry
 from t2v_core.selection.published import ERRORS
@@ -111,7 +113,7 @@ def test_alpha_is_tuned_when_asked_for(open_page, place):
 def test_a_link_to_a_task_explains_the_picks(open_page, place):
     app = open_page(place, view="Task by task", task="b-mixed")
     assert app.selectbox(key="selection_task").value == "b-mixed"
-    assert "*static* picks **expert-" in text(app)
+    assert "**static** picks expert-" in text(app)
     assert "lowest mean error on the other tasks" in text(app)
     assert "distance" in text(app)
     assert "trained on the a-" in text(app)  # this bank's experts are not called by their tasks
@@ -368,6 +370,18 @@ def try_out(place: Path) -> None:
                         entry = TrialEntry(key, task, expert, mode, schedule, size, 2 * size, seed, error, 100, 1.0)
                         bank.save_trial(entry)
     bank.close()
+
+
+def test_how_many_images_waits_for_an_experiment_under_way(open_page, place):
+    """Frozen trials come first."""
+    try_out(place)
+    bank = Bank(place)
+    with bank.engine.begin() as connection:
+        connection.execute(delete(schema.trial).where(schema.trial.c.mode == "fine-tuned"))
+    bank.close()
+    app = open_page(place, view=EFFICIENCY)
+    assert not app.exception
+    assert "No size has been tried with every expert" in text(app)
 
 
 def test_how_many_images_names_its_command_where_nothing_was_measured(open_page, place):

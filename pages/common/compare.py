@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Sequence
 
 import pandas as pd
@@ -13,7 +12,7 @@ from pages.common.frame import plain
 from pages.common.selected import selected
 from pages.common.space import distances, records
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import TaskRecord
+from t2v_core.bank.records import TaskRecord, called
 from t2v_core.embedding.record import TASK2VEC, Embedding
 from t2v_core.figures.compare import MOST
 from t2v_core.probe.record import ProbeInfo
@@ -42,11 +41,9 @@ def compared(known: Container[str]) -> list[str]:
 
 
 def task_names(bank: Bank) -> dict[str, str]:
-    """What to call each task with an embedding, by id: its name, and the id too where others share it."""
-    known = records(bank)
-    tasks = [known[i] for i in distances(bank, "symmetric").index]
-    often = Counter(task.name for task in tasks)
-    return {t.id: t.name if often[t.name] == 1 else f"{t.name} ({t.id})" for t in tasks}
+    """What to call each task with an embedding, by id."""
+    names = called(records(bank).values())
+    return {i: names[i] for i in distances(bank, "symmetric").index}
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

@@ -21,6 +21,7 @@ from pages.common.pictures import show_strips
 from pages.common.space import distances, map_link, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import called
 from t2v_core.figures.compare import DRAWN, errors_side_by_side, filter_scatter, layer_contributions, pair_distances
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.space.compare import own_neighbours, shared_neighbours
@@ -242,12 +243,12 @@ def show_experts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
         st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
     if not measured:
         return
-    called = {e.id: e.name for e in bank.experts()} | {GENERIC: GENERIC_NAME}
+    experts = called(bank.experts()) | {GENERIC: GENERIC_NAME}
     picked = errors.drop(GENERIC, errors="ignore")
     best = {task: picked[task].nsmallest(BEST).index for task in measured}
     for task in measured:
         first = best[task][0]
-        line = f"- **{plain(names[task])}**: best is {plain(called[first])}, {picked.at[first, task]:.1f} % error"
+        line = f"- **{plain(names[task])}**: best is {plain(experts[first])}, {picked.at[first, task]:.1f} % error"
         for other in measured:
             borrowed = best[other][0]
             if other != task and borrowed != first and pd.notna(picked.at[borrowed, task]):
@@ -257,7 +258,7 @@ def show_experts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
     shown = union.loc[union.mean(axis=1).sort_values(kind="stable").index]
     if GENERIC in errors.index:
         shown = pd.concat([shown, errors.loc[[GENERIC], measured]])
-    shown = shown.rename(index=called, columns=names)
+    shown = shown.rename(index=experts, columns=names)
     draw(
         errors_side_by_side(shown),
         key="errors",

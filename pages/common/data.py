@@ -91,7 +91,9 @@ def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 @st.cache_resource(show_spinner="Judging the rules of choice …", max_entries=4)
 def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
     rules = [Nearest(metric) for metric in METRICS]
-    return table_of_audits(audit_by_kind(from_bank(_bank), rules), ("static", DEFAULT)).dropna(subset=["mean"])
+    return table_of_audits(audit_by_kind(from_bank(_bank).targets(), rules), ("static", DEFAULT)).dropna(
+        subset=["mean"]
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=4)

@@ -7,11 +7,18 @@ import streamlit as st
 
 from pages.common.chart import draw
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import FROZEN, TUNED
 from t2v_core.figures.efficiency import efficiency_curves
-from t2v_core.selection.trials import BEST, GENERIC_ROLE, PICKED, efficiency_table, summary
+from t2v_core.selection.trials import (
+    BEST,
+    GENERIC_ROLE,
+    PICKED,
+    complete,
+    efficiency_table,
+    summary,
+)
 
 COMMAND = "python -m t2v_core experts efficiency --data cifar100.zip"
-FROZEN, TUNED = "frozen", "fine-tuned"
 NUMBERS = {"mean": st.column_config.NumberColumn("error %", format="%.1f")}
 NUMBERS["spread"] = st.column_config.NumberColumn("± over repeats", format="%.1f")
 
@@ -40,7 +47,10 @@ def show_efficiency(bank: Bank) -> None:
         if len(schedules) > 1
         else None
     )
-    table = _of_schedule(table, schedule or schedules[0])
+    table = complete(_of_schedule(table, schedule or schedules[0])) if schedules else table[:0]
+    if table.empty:
+        _say_unfinished()
+        return
     names = table.drop_duplicates("task").set_index("task")["task_name"].to_dict()
     task = left.selectbox(
         "Tasks tried",
@@ -52,8 +62,7 @@ def show_efficiency(bank: Bank) -> None:
     shown = table if task is None else table[table["task"] == task]
     rows = summary(shown)
     if rows.empty:
-        st.info("No size has been tried with every expert and every task yet; run the command again, it goes on there.")
-        st.code(COMMAND, language="bash")
+        _say_unfinished()
         return
     draw(
         efficiency_curves(rows),
@@ -69,6 +78,14 @@ def show_efficiency(bank: Bank) -> None:
     st.download_button(
         "Download every trial as CSV", shown.to_csv(index=False), "efficiency.csv", "text/csv", on_click="ignore"
     )
+
+
+def _say_unfinished() -> None:
+    st.info(
+        "No size has been tried with every expert and every task yet. Where that is not under way (page Bank, Jobs), "
+        "run the command again: it goes on where it was."
+    )
+    st.code(COMMAND, language="bash")
 
 
 def in_words(rows: pd.DataFrame) -> list[str]:

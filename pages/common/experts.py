@@ -11,11 +11,11 @@ from pages.common.takeaway import download
 from pages.common.work import show_failure, watch
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.coverage import added_by_people, delete_expert
+from t2v_core.bank.records import UPLOAD, called
 from t2v_core.bank.transfer import error_table
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import DONE, JobStore
 from t2v_core.measurable import Place, places
-from t2v_core.space.tables import UPLOAD
 
 STARTED = "bank_job"
 """Where the session remembers the job it started on this page."""
@@ -75,12 +75,12 @@ def _outcome(kind: str, result: dict) -> str:
 
 def show_experts(bank: Bank) -> None:
     """All experts and the error matrix."""
-    names = {t.id: t.name for t in bank.tasks()}
+    names, experts = called(bank.tasks()), called(bank.experts())
     errors = bank.errors()
     mean, measured = errors.mean(), errors.notna().sum()
     rows = [
         {
-            "expert": e.name,
+            "expert": experts[e.id],
             "mean error": mean.get(e.id),
             "measured": int(measured.get(e.id, 0)),
             "trained on": names.get(e.task_id or "", "–"),
@@ -135,7 +135,8 @@ def _called(place: Place) -> str:
 def remove_expert(bank: Bank, store: JobStore) -> None:
     """Remove an expert that a person has added."""
     uploads = {t.id for t in bank.tasks() if t.kind == UPLOAD}
-    own = {e.id: e.name for e in added_by_people(bank, uploads)}
+    names = called(bank.experts())
+    own = {e.id: names[e.id] for e in added_by_people(bank, uploads)}
     if not own:
         st.write("Nobody has added an expert yet. Those that came with the bank stay.")
         return

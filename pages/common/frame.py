@@ -24,6 +24,9 @@ STYLE = """
 </style>
 """
 
+MARKUP = re.compile(r"[\\*\[\]<>~$`]|:(?=\S)|(?<!\w)_|_(?!\w)")
+"""What Markdown takes for more than letters within a line."""
+
 START, MAP, EXPERT, BANK = "app.py", "pages/1_Task_map.py", "pages/2_Get_an_expert.py", "pages/3_Bank.py"
 TAXONOMY, SIMILARITY = "pages/4_Taxonomy.py", "pages/4_Similarity_matrix.py"
 SELECTION, METHODS = "pages/5_Expert_selection.py", "pages/6_Methods.py"
@@ -101,7 +104,13 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+.!|~:$&-])", r"\\\1", text)
 
 
+def told(text: str) -> str:
+    """A sentence of the engine as Markdown: names in it letter by letter, commands in backticks as code."""
+    parts = re.split(r"(`[^`\n]+`)", text)
+    return "".join(part if i % 2 else MARKUP.sub(r"\\\g<0>", part) for i, part in enumerate(parts))
+
+
 def _sentence(error: InputError) -> str:
-    text = str(error).strip()
+    text = told(str(error).strip())
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else f"{text}."

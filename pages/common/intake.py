@@ -17,12 +17,15 @@ import streamlit as st
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.task.images import thumbnail
+from t2v_core.task.layout import LABEL_FILE
 from t2v_core.task.reading import Scan, inspect, look, warnings_for
 from t2v_core.task.record import Skipped, Task
 from t2v_core.task.sampling import subsample
 from t2v_core.task.thumbnails import in_turn
 
-STAGING_HOURS = 24
+STAGING, STAGING_HOURS = "staging", 24
+"""Folder of uploads that nobody has started work on yet, and how long they stay."""
+
 EXAMPLES = 12
 THUMBNAIL = 112
 LOOK_AT = 3000
@@ -62,9 +65,8 @@ def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str]:
     Returns:
         The zip, and what to call the task.
     """
-    folder = bank.files / "staging"
+    folder = bank.files / STAGING
     folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
     target = folder / f"{time.time_ns()}-{os.getpid()}.zip"
     if len(files) == 1 and files[0].name.casefold().endswith(".zip"):
         with target.open("wb") as out:
@@ -77,10 +79,10 @@ def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str]:
     return target, tops.pop() if len(tops) == 1 else "my images"
 
 
-def _sweep(folder: Path) -> None:
-    """Remove uploads that nobody started work on."""
+def sweep(bank: Bank) -> None:
+    """Remove uploads that nobody has started work on for a day."""
     limit = time.time() - 3600 * STAGING_HOURS
-    for file in folder.glob("*.zip"):
+    for file in (bank.files / STAGING).glob("*.zip"):
         if file.stat().st_mtime < limit:
             file.unlink(missing_ok=True)
 
@@ -106,9 +108,20 @@ class Preview:
     examples: list[list[tuple[str, bytes]]]
 
 
+def stamp(path: Path) -> float:
+    """When something came to, or went from, a folder or zip, or its ``labels.csv`` was written: seconds."""
+    places = [path] if path.is_file() else [path / LABEL_FILE, *(Path(folder) for folder, _, _ in os.walk(path))]
+    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
+
+
 @st.cache_resource(show_spinner="Looking at your images …", max_entries=8, ttl=600)  # sources hold open files
-def preview(path: str, name: str) -> Preview:
+def preview(path: str, name: str, stamp: float) -> Preview:
     """Scan a folder or zip and look at (up to ``LOOK_AT`` of) its images.
+
+    Args:
+        path: of the folder or zip.
+        name: of the task.
+        stamp: from ``stamp``; what lies there is looked at once for each.
 
     Raises:
         InputError: nothing can be made of it.

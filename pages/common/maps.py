@@ -14,12 +14,13 @@ from pages.common.data import task_table
 from pages.common.space import distances, records
 from pages.common.trees import tree
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import UPLOAD
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.selection.ranking import between
 from t2v_core.space.distances import cosine, cosine_rounds, symmetric, symmetric_rounds
 from t2v_core.space.kept import map_base
 from t2v_core.space.projection import PERPLEXITY, place
-from t2v_core.space.tables import OTHER_GROUPS, UPLOAD, level_words
+from t2v_core.space.tables import OTHER_GROUPS, level_words
 from t2v_core.space.tables import map_table as table_of_places
 
 RESAMPLED = {"symmetric": (TASK2VEC, symmetric, symmetric_rounds), "domain": (DOMAIN, cosine, cosine_rounds)}

@@ -15,6 +15,7 @@ from pages.common.selection import UNLEARNED, bank_study, kind_title
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.methods import MethodRecord, kept_methods
+from t2v_core.bank.records import called
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.methods import agreement_by_layer, by_kind, losses, networks_curve, value_histograms
 from t2v_core.selection.audit import ALL, Audit, audit_table
@@ -73,7 +74,7 @@ def _compared(_bank: Bank, location: str, version: int) -> Compared | None:
         return None
     vectors = [e.vector for e in _bank.embeddings(TASK2VEC, chunks=False).values()]
     pretrained = value_histogram(np.stack(vectors)) if vectors else []
-    names = {t.id: t.name for t in _bank.tasks()}
+    names = called(_bank.tasks())
     own = {e.id: (e.task_id, names[e.task_id]) for e in _bank.experts() if e.task_id in names}
     return Compared(audits, records, method_table(audits, records), pictures(_bank), own, pretrained)
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.common.experts import start
 from t2v_core.bank.bank import Bank
-from t2v_core.bank.records import SUFFIX
+from t2v_core.bank.records import SUFFIX, called
 from t2v_core.jobs.store import JobStore
 from t2v_core.task.worlds import slug
 
@@ -34,7 +34,7 @@ def add_expert(bank: Bank, store: JobStore) -> None:
     way = st.segmented_control("What do you have?", [FILE, NAME], default=FILE, required=True, key="expert_way")
     with st.form("new_expert", border=False):
         given = (_ask_for_file if way == FILE else _ask_for_name)()
-        tasks = {t.id: t.name for t in bank.tasks()}
+        tasks = called(bank.tasks())
         task = st.selectbox(
             "Trained on",
             list(tasks),

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.common.data import track_record
+from pages.common.frame import plain, told
 from pages.common.intake import Preview
 from t2v_core.bank.bank import Bank
 from t2v_core.selection.explanation import given_up
@@ -27,7 +28,7 @@ def show_heading(seen: Preview) -> DeltaGenerator:
     classes = f"{len(task.classes)} class{'es' if len(task.classes) > 1 else ''}" if task.labelled else "no labels"
     held = f", {int(task.held_out.sum()):,} of them for testing" if task.held_out.any() else ""
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.subheader(f"{task.name}: {len(task):,} images, {classes}{held}")
+    row.subheader(f"{plain(task.name)}: {len(task):,} images, {classes}{held}")
     return row
 
 
@@ -35,7 +36,7 @@ def show_preview(seen: Preview) -> None:
     """Warnings, files left out, images a class, a few images."""
     task = seen.readable[0]
     for text in [*seen.found.warnings, *seen.warnings[0]]:
-        st.warning(text)
+        st.warning(told(text))
     left_out = [*seen.found.skipped, *seen.skipped[0]]
     if left_out:
         with st.expander("1 file is left out" if len(left_out) == 1 else f"{len(left_out):,} files are left out"):
@@ -56,15 +57,14 @@ def show_preview(seen: Preview) -> None:
     )
     with pictures.container(horizontal=True):
         for label, image in seen.examples[0]:
-            st.image(image, caption=label[:24], width=NAMED)
+            st.image(image, caption=plain(label[:24]), width=NAMED)
 
 
 def show_without_labels(bank: Bank, seen: Preview) -> None:
     """What can be done where labels are missing or say too little, and what is given up."""
     if seen.found.labelled:
-        st.info(
-            f"{seen.fault[:1].upper()}{seen.fault[1:]}. Until then your images can be served as if they had no labels."
-        )
+        fault = told(f"{seen.fault[:1].upper()}{seen.fault[1:]}")
+        st.info(f"{fault}. Until then your images can be served as if they had no labels.")
     can, cannot = st.columns(2)
     can.markdown(
         "**What you get without labels**\n"

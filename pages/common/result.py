@@ -8,12 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.chart import draw
+from pages.common.frame import plain, told
 from pages.common.hover import hover_cards
 from pages.common.keeping import keep
 from pages.common.maps import map_table, place_task
 from pages.common.takeaway import download
 from pages.common.training import offer_training
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import UPLOAD
 from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.choice import fitted_chart, ranking_chart
 from t2v_core.figures.task_map import task_map
@@ -24,7 +26,6 @@ from t2v_core.selection.advice import Advice, advise
 from t2v_core.selection.explanation import apart, given_up
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.selection.ways import WAYS
-from t2v_core.space.tables import UPLOAD
 
 ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]", "Tied": ":red[●]"}
 SHOWN = 8
@@ -38,13 +39,13 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
     ranking = result["ranking"]
     advice = advise(ranking, result["generic"])
     best = next((row for row in ranking if row["expert_id"] == advice.expert_id), None)
-    st.subheader(f"Start from: {advice.name}{_company(ranking, advice)}")
+    st.subheader(f"Start from: {plain(advice.name)}{_company(ranking, advice)}")
     left, right = st.container(key="wrap_small").columns([1.6, 1])
     with left:
         if advice.measured:
-            st.markdown(f"**Why.** {advice.sentence}")
+            st.markdown(f"**Why.** {told(advice.sentence)}")
         if best:
-            st.markdown(f"{'' if advice.measured else '**Why.** '}{best['reason']}")
+            st.markdown(f"{'' if advice.measured else '**Why.** '}{told(best['reason'])}")
         word = result["certainty"].split(":")[0]
         measured = "Those intervals, of the same images, do not overlap. The order by distance alone: "
         st.markdown(f"**How sure.** {measured if advice.measured else ICONS.get(word, '')} {result['certainty']}")
@@ -53,7 +54,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
             st.markdown(f"**In place of labels.** {result['teacher']['sentence']}")
         st.markdown(_track_record(result))
         for text in result["warnings"]:
-            st.warning(text)
+            st.warning(told(text))
     with right.container(border=True):
         _downloads(result, out, advice.expert_id)
         keep(bank, result["task"]["id"], out)
@@ -82,7 +83,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
                 alt="Accuracy of fitted heads",
             )
             how = next(r["fitted"] for r in ranking if r["fitted"])
-            said = "" if advice.measured else advice.sentence  # above, where it decided
+            said = "" if advice.measured else told(advice.sentence)  # above, where it decided
             st.caption(f"Measured by {how['how']} on {how['n']:,} images; bars: 95 % interval. {said}")
         else:
             st.info(
@@ -189,6 +190,9 @@ def _map(bank: Bank, result: dict, out: Path) -> None:
     task = result["task"]
     way = "Near points ask the same of a network."
     if task["id"] not in tasks.index:
+        if not (out / "task").is_dir():
+            st.info("The files of this job have been removed, so its place on the map is no longer known.")
+            return
         found = {e.method: e for _, e in Bank(out / "task").all_embeddings()}
         placed = found.get(TASK2VEC) or found[WAYS[result["selector"]].method]
         spot = place_task(bank, placed)

@@ -47,7 +47,7 @@ def selected(known: Container[str]) -> list[str]:
     if linked := _linked():
         st.session_state[TASKS] = linked
     elif chosen := st.session_state.get(TASKS):
-        st.query_params.update(address(chosen))
+        _write(address(chosen))
     return [task for task in st.session_state.get(TASKS, []) if task in known]
 
 
@@ -66,6 +66,11 @@ def select(tasks: Sequence[str]) -> None:
     st.session_state[TASKS] = list(dict.fromkeys(tasks))
     found = address(tasks)
     st.session_state[FOLLOWED] = found.get(KEPT)
+    _write(found)
+
+
+def _write(found: dict[str, str | list[str]]) -> None:
+    """Put what ``address`` gave into the address, in place of what stood there."""
     for name in (LISTED, KEPT):
         if name in found:
             st.query_params[name] = found[name]
@@ -77,6 +82,7 @@ def _linked() -> list[str]:
     listed = list(dict.fromkeys(task for task in st.query_params.get_all(LISTED) if task))
     name = st.query_params.get(KEPT)
     if listed or not name:
+        st.session_state[FOLLOWED] = None
         return listed
     if st.session_state.get(FOLLOWED) != name:  # read once, not at every answer
         st.session_state[FOLLOWED] = name

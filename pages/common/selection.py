@@ -14,6 +14,7 @@ import numpy as np
 import streamlit as st
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import UPLOAD, called
 from t2v_core.selection.audit import ALL, OFFSET, Audit, audit, audit_by_kind, needs_offset
 from t2v_core.selection.bank_audit import found_kept, kept
 from t2v_core.selection.measured import measured_selectors
@@ -30,6 +31,7 @@ KIND_TITLES = {
     "mixed": "Mixed classes",
     "attribute": "Same images, new labels",
     "attribute without expert": "New labels, no expert for them",
+    UPLOAD: "Your own tasks",
 }
 
 UNLEARNED = (
@@ -78,7 +80,7 @@ def _bank_study(_bank: Bank, location: str, version: int, learned: bool) -> Stud
     if learned:
         selectors.append(kept(_bank, Model2Vec(), meta))
     selectors += [TwoStage(Nearest()), *measured_selectors(_bank)]
-    names = {t.id: t.name for t in _bank.tasks()}
+    names = called(_bank.tasks())
     trained_on = {e.id: names[e.task_id] for e in _bank.experts() if e.task_id in names}
     rules = tuple(s.name for s in selectors)
     return Study(_audited(meta, selectors), rules, (), trained_on, (location, version), meta.vectors is not None)
@@ -86,7 +88,7 @@ def _bank_study(_bank: Bank, location: str, version: int, learned: bool) -> Stud
 
 @st.cache_resource(show_spinner="Reading the errors …", max_entries=4)
 def _targets(_bank: Bank, location: str, version: int) -> MetaTask:
-    return from_bank(_bank).of_kinds(tuple(KINDS))
+    return from_bank(_bank).targets()
 
 
 def _audited(meta: MetaTask, selectors: Sequence[Selector]) -> dict[str, Audit]:

@@ -8,6 +8,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.common.chart import draw
+from pages.common.frame import plain, told
 from pages.common.selected import chosen_task, select
 from pages.common.selection import Study, kind_title
 from pages.common.takeaway import download
@@ -118,7 +119,8 @@ def _one_task(study: Study, kind: str, rules: list[str], order: NDArray[np.intp]
         return
     task = meta.tasks.index(chosen)
     st.write(f"Above it is column {1 + list(names).index(chosen)} of {len(names)} from the left.")
-    st.markdown("\n".join(f"- *{rule}* picks {reason(found, task, rule, study.trained_on)}" for rule in rules))
+    picked_by = {rule: reason(found, task, rule, study.trained_on) for rule in rules}
+    st.markdown("\n".join(f"- **{plain(rule)}** picks {told(why)}" for rule, why in picked_by.items()))
     scored = [r for r in rules if not found.judged[r].heads and np.isfinite(found.judged[r].scores[task]).any()]
     table = candidate_table(found, task, scored)
     errors = meta.candidate_errors[[task]]

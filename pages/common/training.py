@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.common.frame import BANK, SELECTION, jobs, plain
+from pages.common.frame import BANK, SELECTION, jobs, plain, told
 from pages.common.work import own_copy
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import LONGEST_NAME
@@ -95,7 +95,7 @@ def show_trained(job: Job, out: Path) -> None:
                 "apart, in a folder `test` beside `train`, and it will be."
             )
         for text in result["warnings"]:
-            st.warning(text)
+            st.warning(told(text))
     file = out / result.get("download", "")
     with right.container(border=True):
         if file.is_file():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.common.frame import plain
+from pages.common.frame import plain, told
+from t2v_core.errors import InputError
 from t2v_core.jobs.store import CANCELLED, CANCELLING, FAILED, INTERRUPTED, Job, JobStore
 
 
@@ -22,12 +23,16 @@ def watch(store: JobStore, job_id: str, where: str = "this address shows the res
         job_id: which.
         where: its result can be found later.
     """
-    job = store.get(job_id)
+    try:
+        job = store.get(job_id)
+    except InputError:  # someone has removed it: the page says so
+        st.rerun()
     if not job.active:
         st.rerun()
     st.subheader(f"Working on {plain(job.title)}")
     waited = time.time() - job.created
-    st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=f"{job.stage.capitalize()} · {job.message}")
+    share = min(1.0, job.done / job.total) if job.total else 0.0
+    st.progress(share, text=told(f"{job.stage.capitalize()} · {job.message}"))
     st.caption(f"{waited:.0f} s so far. You can close this page; the work goes on and {where}.")
     if st.button("Cancel", disabled=job.state == CANCELLING, key=f"stop{job_id}"):
         store.cancel(job_id)
@@ -40,6 +45,7 @@ def show_failure(store: JobStore, job: Job) -> None:
         CANCELLED: "The work was stopped on request.",
         INTERRUPTED: "The work was cut off: the process or the machine was stopped.",
     }[job.state]
+    text = told(text)
     st.error(f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}")
     if st.button("Resume" if job.state != FAILED else "Try again", type="primary", key=f"again{job.id}"):
         store.resume(job.id)
