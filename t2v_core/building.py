@@ -188,19 +188,19 @@ def _embed_one(decoded: DecodedTask, probe_name: str, settings: Task2VecSettings
 
 def _save_generic(bank: Bank) -> None:
     """The generic expert is the bundled probe itself, without fine-tuning."""
-    if any(e.id == GENERIC for e in bank.experts()):
-        return
     file, sha256 = keep_weights(load_bundled(torch.device("cpu")).network, bank.weights)
+    if any(e.id == GENERIC and e.weights_sha256 == sha256 for e in bank.experts()):
+        return
     bank.save_expert(ExpertRecord(GENERIC, "generic (not fine-tuned)", SMALL_RESNET, file.name, sha256, None))
 
 
 def _train_all(
     bank: Bank, tasks: Sequence[WorldTask], training: TrainingSettings, pool: ProcessPoolExecutor, report: Report
 ) -> None:
-    existing = {e.id: settings_of(e) for e in bank.experts()}
+    existing, start = {e.id: e for e in bank.experts()}, load_bundled(torch.device("cpu")).info.weights_hash
     pending: dict[Future[TrainedExpert], WorldTask] = {}
     for item in tasks:
-        if existing.get(f"expert-{item.id}") != training:
+        if not _trained_so(existing.get(f"expert-{item.id}"), item, training, start):
             pending[pool.submit(_train_one, item.decoded, bank.weights, training)] = item
     done = len(tasks) - len(pending)
     report("fine-tuning experts", done, len(tasks), "")
@@ -219,6 +219,14 @@ def _train_all(
         )
         done += 1
         report("fine-tuning experts", done, len(tasks), item.name)
+
+
+def _trained_so(expert: ExpertRecord | None, item: WorldTask, training: TrainingSettings, start: str) -> bool:
+    """Whether there is an expert that learned from these very images, from the same weights and in the same way."""
+    if expert is None or settings_of(expert) != training or expert.training.get("from_weights") != start:
+        return False
+    content = item.decoded.content_hash
+    return expert.training.get("content", content) == content  # older banks do not say
 
 
 def _train_one(decoded: DecodedTask, folder: Path, training: TrainingSettings) -> TrainedExpert:

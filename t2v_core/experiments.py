@@ -187,6 +187,7 @@ class _Trials:
             content,
             plan.expert.id,
             plan.expert.weights_sha256,
+            *([plan.expert.transform] if plan.expert.transform else []),
             how,
             self.schedule_key(plan.expert, plan.mode),
         )

@@ -158,7 +158,8 @@ class _Filler:
             errors = task_errors(features, decoded.task.labels, held_out)
             n = int(held_out.sum())
             self.bank.save_errors(
-                ErrorEntry(task_id, e.id, v, n, protocol) for e, v in zip(experts, errors, strict=True)
+                [ErrorEntry(task_id, e.id, v, n, protocol) for e, v in zip(experts, errors, strict=True)],
+                {e.id: e.weights_sha256 for e in experts},  # one may have been trained anew meanwhile
             )
             self.measured += len(experts)
 

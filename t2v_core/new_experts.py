@@ -31,7 +31,7 @@ from t2v_core.selection.words import listed
 from t2v_core.task.worlds import slug
 
 TRAINING = "fine-tuning the expert"
-MODEL_NAME = re.compile(r"(timm/)?[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}")
+MODEL_NAME = re.compile(r"(timm/|places365/)?[A-Za-z0-9][A-Za-z0-9_.\-]{0,80}")
 
 OTHER_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".onnx", ".h5")
 """Of files of weights, which no model's name ends in."""
@@ -152,6 +152,7 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | 
         trained.training | ({} if start is None else _descent(bank, start)),
         spec=network.info.spec,
     )
+    load_expert(expert, bank.weights, device)  # before others can meet an expert that cannot be loaded
     bank.save_expert(expert)
     handed = hand_over(expert, bank.weights, pixels, task.decoded.task, options.seed, device, out)
     return _described(expert) | {"already": False, "warnings": task.warnings} | handed
@@ -269,6 +270,8 @@ def add_experts(
             _check_name(file.stem)
             found.append((read_expert(file, architecture, device, input_size), name or file.stem))
     records = [_kept(bank, probe, title, task_id) for probe, title in found]
+    for record in records:
+        load_expert(record, bank.weights, device)  # all of them, before the first is in the bank
     for record in records:
         bank.save_expert(record)
     return {"rows": [_described(record) for record in records], "warnings": _unplaced(records)}

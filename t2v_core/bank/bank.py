@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from t2v_core.bank import opening, schema
 from t2v_core.bank.records import ErrorEntry, ExpertRecord, TaskRecord, TrialEntry, pack_digests, task_from_row
 from t2v_core.bank.rows import embedding_from_row, expert_from_row, probe_from_json
-from t2v_core.bank.statements import forget_measured, put_embedding, upsert, without_chunks
+from t2v_core.bank.statements import forget_measured, put_embedding, still_true, upsert, without_chunks
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
 from t2v_core.probe.record import ProbeInfo
@@ -193,9 +193,16 @@ class Bank:
     # ---- experts and errors ---------------------------------------------------------------------
 
     def save_expert(self, record: ExpertRecord) -> None:
-        """Write an expert whose weights already lie in ``weights``; what was measured with others is forgotten."""
+        """Write an expert whose weights already lie in ``weights``; what was measured with another is forgotten."""
         with self._change() as connection:
-            forget_measured(connection, schema.expert, record.id, weights_sha256=record.weights_sha256)
+            forget_measured(
+                connection,
+                schema.expert,
+                record.id,
+                weights_sha256=record.weights_sha256,
+                architecture=record.architecture,
+                spec=record.transform,
+            )
             upsert(connection, schema.expert, asdict(record) | {"created": record.created or time.time()})
 
     def experts(self) -> list[ExpertRecord]:
@@ -204,10 +211,16 @@ class Bank:
             rows = connection.execute(select(schema.expert).order_by(schema.expert.c.id)).mappings()
             return [expert_from_row(dict(r)) for r in rows]
 
-    def save_errors(self, entries: Iterable[ErrorEntry]) -> None:
-        """Write cells of the error matrix."""
+    def save_errors(self, entries: Iterable[ErrorEntry], measured_with: Mapping[str, str] | None = None) -> None:
+        """Write cells of the error matrix.
+
+        Args:
+            entries: the cells.
+            measured_with: SHA-256 of the weights by expert id; cells of experts that have others by now, or have gone,
+                and of tasks that have gone, are left out.
+        """
         with self._change() as connection:
-            for entry in entries:
+            for entry in entries if measured_with is None else still_true(connection, entries, measured_with):
                 upsert(connection, schema.error, asdict(entry))
 
     def error_entries(self) -> list[ErrorEntry]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from t2v_core.bank import schema
-from t2v_core.bank.bank import Bank
+from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.packed import unpack
+from t2v_core.bank.records import ExpertRecord
 from t2v_core.bank.statements import put_embedding, upsert
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
@@ -99,7 +100,7 @@ def keep_method(bank: Bank, record: MethodRecord) -> None:
 
 def name_by(method: str, probe_id: str) -> str:
     """What a method is called that saw the images through this probe: the bundled one goes without saying."""
-    return method if probe_id.partition(":")[0] == BUNDLED else f"{method}:{probe_id}"
+    return method if probe_id == BUNDLED else f"{method}:{probe_id}"
 
 
 def kept_methods(bank: Bank) -> dict[str, MethodRecord]:
@@ -181,8 +182,14 @@ def _contents(bank: Bank) -> tuple[dict[str, str], dict[str, str]]:
     """The beginning of every task's and every expert's content hash, by id."""
     return (
         {t.id: t.content_hash[:HASH] for t in bank.tasks()},
-        {e.id: e.weights_sha256[:HASH] for e in bank.experts()},
+        {e.id: _content(e) for e in bank.experts()},
     )
+
+
+def _content(expert: ExpertRecord) -> str:
+    """Of the same weights another transform makes another expert; most have that of the bundled network."""
+    sha256 = expert.weights_sha256
+    return (sha256 if expert.transform is None else content_key(sha256, expert.transform))[:HASH]
 
 
 def _strings(values: Any) -> NDArray[np.str_]:

@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 
 DEMO = Path(__file__).with_name("demo")
 """The demo bank that ships with the program: read-only, copied into place on a first start."""
@@ -27,7 +27,7 @@ def holds_bank(folder: Path) -> bool:
 
 def sqlite(path: Path) -> Engine:
     """The database in one file, in write-ahead mode and with foreign keys."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": TIMEOUT})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": TIMEOUT})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: object, _record: object) -> None:

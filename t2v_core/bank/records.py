@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,13 @@ class ExpertRecord:
     training: dict[str, object] = field(default_factory=dict)
     created: float = 0.0
     spec: InputSpec | None = None
+
+    @property
+    def transform(self) -> dict[str, Any] | None:
+        """``spec`` as JSON gives it back."""
+        if self.spec is None:
+            return None
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.spec).items()}
 
     @property
     def seen_before(self) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from t2v_core.bank import schema
+from t2v_core.bank.records import ErrorEntry
 from t2v_core.bank.rows import embedding_row
 from t2v_core.embedding.record import Embedding
 
@@ -37,16 +39,33 @@ def without_chunks() -> Select[Any]:
     return select(*[column for column in columns if column is not columns.chunk_ratios], has_ratios)
 
 
-def forget_measured(connection: Connection, table: Table, owner: str, **identity: str) -> None:
+def forget_measured(connection: Connection, table: Table, owner: str, **identity: Any) -> None:
     """Remove what belongs to the former content of a task or an expert that is about to become another.
 
     Args:
         connection: of the transaction that replaces it.
         table: of tasks or of experts.
         owner: its id.
-        identity: the column that identifies its content, with the new value.
+        identity: the columns that identify its content, with the new values as the table gives them back.
     """
-    ((column, value),) = identity.items()
-    other = select(table.c.id).where(table.c.id == owner, table.c[column] != value)
+    row = connection.execute(select(*(table.c[name] for name in identity)).where(table.c.id == owner)).first()
+    if row is None or tuple(row) == tuple(identity.values()):
+        return
     for kept in (schema.error, schema.trial, *([schema.embedding, schema.thumbnail] if table is schema.task else [])):
-        connection.execute(delete(kept).where(kept.c[f"{table.name}_id"].in_(other)))
+        connection.execute(delete(kept).where(kept.c[f"{table.name}_id"] == owner))
+
+
+def still_true(
+    connection: Connection, entries: Iterable[ErrorEntry], measured_with: Mapping[str, str]
+) -> list[ErrorEntry]:
+    """Errors whose expert still has the weights they were measured with, and whose task is still there.
+
+    Args:
+        connection: of the transaction that writes them.
+        entries: the errors.
+        measured_with: SHA-256 of the weights by expert id.
+    """
+    c = schema.expert.c
+    now = {row.id: row.weights_sha256 for row in connection.execute(select(c.id, c.weights_sha256))}
+    tasks = set(connection.execute(select(schema.task.c.id)).scalars())
+    return [e for e in entries if now.get(e.expert_id) == measured_with[e.expert_id] and e.task_id in tasks]

@@ -20,6 +20,8 @@ from t2v_core.experts.weights import spec_of
 from t2v_core.probe import attention as attention_module
 from t2v_core.probe import network as network_module
 from t2v_core.probe.bundled import SMALL_RESNET
+from t2v_core.probe.registry import torchvision_options
+from t2v_core.probe.weights import PLACES
 
 
 def export_expert(
@@ -80,7 +82,9 @@ def _architecture(name: str) -> tuple[dict[str, str], list[str]]:
     attention = {"attention.py": inspect.getsource(attention_module)}
     if name.startswith("timm/"):
         return attention | {"network.py": TIMM.format(model=name.removeprefix("timm/"))}, ["timm"]
-    return attention | {"network.py": TORCHVISION.format(model=name)}, ["torchvision"]
+    model = name.removeprefix(PLACES)
+    options = "".join(f", {option}={value!r}" for option, value in torchvision_options(model).items())
+    return attention | {"network.py": TORCHVISION.format(model=model, options=options)}, ["torchvision"]
 
 
 def model_card(expert: ExpertRecord, fitted: Fitted | None, classes: tuple[str, ...], facts: dict[str, Any]) -> str:

@@ -196,7 +196,7 @@ from attention import make_attention_explicit
 
 def features_network() -> nn.Module:
     """The network without its classifier."""
-    network = torchvision.models.get_model("{model}")
+    network = torchvision.models.get_model("{model}"{options})
     modules = [(name, m) for name, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
     # A network without a linear layer (SqueezeNet) classifies by its last convolution.
     classifier, _ = ([found for found in modules if isinstance(found[1], nn.Linear)] or modules)[-1]

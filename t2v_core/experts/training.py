@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from t2v_core.errors import InputError
 from t2v_core.experts.schedules import SCALED, Schedule
 from t2v_core.experts.weights import keep_weights
 from t2v_core.probe.heads import fit_by_epochs, fit_heads
@@ -57,6 +58,7 @@ def fine_tune(
         "settings": asdict(schedule.body),
         "schedule": schedule.key,
         "head_epochs": schedule.head_epochs,
+        "content": decoded.content_hash,
         "images": len(rows),
         "classes": len(classes),
         "final_loss": loss,
@@ -86,6 +88,9 @@ def tune(
 
     Returns:
         The trained network, in eval mode, and the mean loss of its last epoch.
+
+    Raises:
+        InputError: the training has diverged.
     """
     seed, num_classes = schedule.body.seed, int(labels.max()) + 1
     z = probe.features(pixels)
@@ -102,4 +107,9 @@ def tune(
     network = Tuned(OrderedDict(features=features, fc=classifier)).to(probe.device)
     images: Tensor = probe.normalise(pixels)
     loss = train_classifier(network, images, labels, schedule.body, progress)
+    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+        raise InputError(
+            f"the training of {probe.info.title} has failed: its weights are not finite; choose the schedule 'paper', "
+            "whose steps are smaller, or start from another network"
+        )
     return network, loss

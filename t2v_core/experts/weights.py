@@ -87,6 +87,7 @@ def read_expert(file: Path, architecture: str, device: torch.device, input_size:
     blank = blank_network(architecture)
     names = set(blank.network.state_dict())
     network, _ = blank.detach()
+    state = {name: value for name, value in state.items() if not name.startswith(blank.unused)}
     _fit(network, state, names, file, architecture)
     spec = blank.spec if input_size is None else resized(blank.spec, input_size)
     _try(network, spec, file)
@@ -124,8 +125,14 @@ def resized(spec: InputSpec, size: int) -> InputSpec:
 def _try(network: nn.Module, spec: InputSpec, file: Path) -> None:
     """Refuse weights that are of the right shape and of no use, by two images of noise."""
     noise = torch.rand(2, 3, spec.crop, spec.crop, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        z = network.eval()(noise)
+    try:
+        with torch.inference_mode():
+            z = network.eval()(noise)
+    # Networks refuse a size in ways of their own.
+    except (AssertionError, IndexError, RuntimeError) as error:
+        raise InputError(
+            f"the network in '{file.name}' takes no images of {spec.crop} pixels ({error}); give its own --input-size"
+        ) from error
     if not bool(torch.isfinite(z).all()):
         raise InputError(f"the weights in '{file.name}' give an image features that are not finite; give another file")
     if bool((z[0] == z[1]).all()):
@@ -134,10 +141,13 @@ def _try(network: nn.Module, spec: InputSpec, file: Path) -> None:
 
 def _fit(network: nn.Module, state: dict[str, Tensor], known: Collection[str], file: Path, architecture: str) -> None:
     """Load a state that must be the network's own, but for names that are ``known`` to be of no use here."""
-    own = {n: v.shape for n, v in network.state_dict().items() if not n.endswith(COUNTERS)}
+    # Whole numbers are not learned: counters, and tables of places that the architecture itself makes.
+    own = {n: v.shape for n, v in network.state_dict().items() if v.is_floating_point()}
     wrong = [f"{name!r} is missing" for name in own if name not in state]
     wrong += [
-        f"{name!r} is none of its layers" for name in state.keys() - own.keys() - set(known) if COUNTERS not in name
+        f"{name!r} is none of its layers"
+        for name in state.keys() - network.state_dict().keys() - set(known)
+        if COUNTERS not in name
     ]
     wrong += [
         f"{name!r} has the shape {list(state[name].shape)} in place of {list(shape)}"

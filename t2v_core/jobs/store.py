@@ -141,7 +141,9 @@ class JobStore:
         self._write(table.c.id == job_id, {"state": CANCELLING, "message": "stopping"}, only_in=(QUEUED, RUNNING))
 
     def resume(self, job_id: str) -> None:
-        """Start a job again that was cut off, cancelled or failed; finished stages are not repeated.
+        """Start a job again that was cut off, cancelled or failed.
+
+        Work of many pieces (errors, experiments) goes on where it was; a recommendation or a training begins anew.
 
         A worker that it had before, should it still live, stops at its next report.
         """

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
-from t2v_core.experts.images import sized
-from t2v_core.experts.weights import load_expert
+from t2v_core.experts.images import pixels_at, sized
+from t2v_core.experts.weights import load_expert, spec_of
 from t2v_core.probe.bundled import SPEC, load_bundled
 from t2v_core.probe.probe import Probe
 from t2v_core.request import Report
@@ -148,12 +148,22 @@ class Bench:
     def source_features(self, expert: ExpertRecord) -> Features:
         """An expert's features ``[N, d]`` of its own task's images."""
         item = self.tasks[self.source[expert.id]]
-        return self._seen((expert.id, item.images), lambda: self.load(expert), lambda: item.decoded.pixels)
+        return self._seen(
+            (expert.id, item.images),
+            lambda: self.load(expert),
+            lambda: pixels_at(item.decoded, SPEC, spec_of(expert)),
+        )
 
     def expert_features(self, expert: ExpertRecord) -> list[Features]:
         """An expert's features ``[N, d]`` of every target's images; each distinct image passes through it once."""
-        rows, pixels = self._distinct
-        found = self._seen((expert.id, tuple(rows)), lambda: self.load(expert), lambda: pixels)
+        rows, first = self._distinct
+        found = self._seen(
+            (expert.id, tuple(rows)),
+            lambda: self.load(expert),
+            lambda: np.concatenate(
+                [pixels_at(self.tasks[t].decoded, SPEC, spec_of(expert))[some] for t, some in first.items()]
+            ),
+        )
         return [found[[rows[d] for d in self.tasks[t].images]] for t in self.targets]
 
     def load(self, expert: ExpertRecord) -> Probe:
@@ -161,16 +171,16 @@ class Bench:
         return load_expert(expert, self.bank.weights, CPU)
 
     @cached_property
-    def _distinct(self) -> tuple[dict[str, int], NDArray[np.uint8]]:
-        """The row of every distinct image of the targets, by digest, and their pixels."""
+    def _distinct(self) -> tuple[dict[str, int], dict[str, list[int]]]:
+        """The row of every distinct image of the targets, by digest, and which rows of which target bring them."""
         rows: dict[str, int] = {}
-        pixels: list[NDArray[np.uint8]] = []
-        for item in (self.tasks[t] for t in self.targets):
-            for digest, image in zip(item.images, item.decoded.pixels, strict=True):
+        first: dict[str, list[int]] = {}
+        for target in self.targets:
+            for place, digest in enumerate(self.tasks[target].images):
                 if digest not in rows:
-                    rows[digest] = len(pixels)
-                    pixels.append(image)
-        return rows, np.stack(pixels)
+                    rows[digest] = len(rows)
+                    first.setdefault(target, []).append(place)
+        return rows, first
 
     def _seen(
         self, key: tuple[str, tuple[str, ...]], network: Callable[[], Probe], pixels: Callable[[], NDArray[np.uint8]]

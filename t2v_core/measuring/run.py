@@ -158,7 +158,7 @@ def measure(
     unknown = [n for n in names or () if n not in known]
     if unknown:
         raise InputError(f"there is no method {unknown[0]!r}; choose among {', '.join(known)}")
-    if probe_id.partition(":")[0] != BUNDLED:  # all others were measured by the bundled one, and must stay comparable
+    if probe_id != BUNDLED:  # all others were measured by the bundled one, and must stay comparable
         known = {name: known[name] for name in BY_TEACHER}
         if others := [n for n in names or () if n not in known]:
             raise InputError(
@@ -168,7 +168,7 @@ def measure(
     took = {}
     for plain in names or known:
         method, name = known[plain], name_by(plain, probe_id)
-        settings = json.loads(json.dumps(method.settings | {"seed": seed, "most_images": MOST}))
+        settings = json.loads(json.dumps({"seed": seed, "most_images": MOST} | method.settings))
         if _is_measured(bench, kept_methods(bank).get(name), settings):
             report(name, 1, 1, "measured before")
             continue

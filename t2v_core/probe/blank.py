@@ -19,8 +19,10 @@ class BlankNetwork:
         spec: how the architecture's published weights want their images.
         detach: takes the classifier off, once; gives the network of features, and the classifier where it is one
             linear layer. They share their weights with ``network``, so those are loaded before.
+        unused: beginnings of names in files of such a network that stand for parts that only training has a use for.
     """
 
     network: nn.Module
     spec: InputSpec
     detach: Callable[[], tuple[nn.Module, nn.Linear | None]]
+    unused: tuple[str, ...] = ()

@@ -21,13 +21,14 @@ def check_published_hash(file: Path, name: str) -> None:
         raise InputError(f"{name} does not match the checksum in its name; delete the file and fetch it again")
 
 
-def load_checked(network: nn.Module, file: Path, *, hashed: bool = True) -> None:
+def load_checked(network: nn.Module, file: Path, *, hashed: bool = True, unused: tuple[str, ...] = ()) -> None:
     """Load a file of weights into ``network``.
 
     Args:
         network: with the names and shapes of the weights.
         file: safetensors, or torch's own format, of which nothing but tensors and plain values is read. The latter may
             be a training checkpoint: its ``state_dict``, the prefix of a data parallel training taken off.
+        unused: beginnings of names that the network has no use for.
         hashed: the name of a file in torch's format ends with its content's hash, as torchvision's do.
 
     Raises:
@@ -36,7 +37,8 @@ def load_checked(network: nn.Module, file: Path, *, hashed: bool = True) -> None
     if hashed and file.suffix != ".safetensors":
         check_published_hash(file, file.name)
     try:
-        network.load_state_dict(_state(file))
+        state = _state(file)
+        network.load_state_dict({name: value for name, value in state.items() if not name.startswith(unused)})
     # In a damaged file torch, zip, pickle and safetensors each stumble over something of their own.
     except Exception as error:
         raise InputError(f"{file} does not hold this network's weights; replace or delete it") from error

@@ -29,6 +29,8 @@ from t2v_core.task.record import InputSpec, Progress
 
 CHUNK = 1 << 20
 SCENES = 365
+INCEPTIONS, AUXILIARY = ("googlenet", "inception_v3"), ("aux1.", "aux2.", "AuxLogits.")
+"""Networks with classifiers halfway, and how the names of those begin."""
 
 
 def load_probe(name: str, device: torch.device, progress: Progress | None = None) -> Probe:
@@ -83,15 +85,25 @@ def _blank_torchvision(name: str, **options: Any) -> BlankNetwork:
         std=tuple(preset.std),
         interpolation=preset.interpolation.value,
     )
-    network = torchvision.models.get_model(name, **options)
-    return BlankNetwork(network, spec, lambda: (network, _detach_classifier(network)))
+    network = torchvision.models.get_model(name, **torchvision_options(name), **options)
+    unused = AUXILIARY if name in INCEPTIONS else ()
+    return BlankNetwork(network, spec, lambda: (network, _detach_classifier(network)), unused)
+
+
+def torchvision_options(name: str) -> dict[str, Any]:
+    """What a torchvision model has to be made with to be the network that its published weights belong to."""
+    if name in INCEPTIONS:  # whose other classifiers serve training alone, and would give it a tuple
+        return {"transform_input": True, "aux_logits": False, "init_weights": False}
+    if name.startswith("vit_"):
+        return {"image_size": _weights(name).meta["min_size"][0]}
+    return {}
 
 
 def _load_torchvision(name: str, device: torch.device, layers: LayerChoice, progress: Progress | None) -> Probe:
     weights = _weights(name)
     file = local_file(name, weights.url.rsplit("/", 1)[1]) or _download(weights.url, progress)
     blank = _blank_torchvision(name)
-    load_checked(blank.network, file)
+    load_checked(blank.network, file, unused=blank.unused)
     network, classifier = blank.detach()
     title, provenance = f"torchvision {name} (ImageNet)", f"{weights} from {weights.url}"
     return make_probe(name, title, network, classifier, blank.spec, provenance, device, layers)

@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 
 from t2v_core.bank import opening, schema
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.opening import holds_bank
 from t2v_core.bank.records import TrialEntry
 from t2v_core.bank.transfer import copy_tasks, export_bank, import_bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
@@ -24,6 +25,16 @@ from t2v_core.task.record import InputSpec
 from tests.selection.metas import make_bank
 
 TRIAL = TrialEntry("a" * 64, "stripes", "generic", "frozen", "", 2, 8, 0, 40.0, 80, 1.0)
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    for name in ("what?now", "a b#c", "50%"):
+        bank = Bank(tmp_path / name)
+        bank.record_fact("name", name)
+        bank.close()
+        assert holds_bank(tmp_path / name)
+        assert Bank(tmp_path / name).facts() == {"name": name}
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_built_bank_is_whole(bank, worlds):
@@ -75,6 +86,21 @@ def test_building_again_repeats_nothing(bank, worlds, monkeypatch):
     before = bank.counts()
     building.build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
     assert bank.counts() == before
+
+
+def test_experts_are_trained_anew_on_other_images_and_from_other_weights(bank, worlds):
+    from t2v_core.building import _trained_so
+    from tests.conftest import QUICK
+
+    expert, item = next(e for e in bank.experts() if e.id == "expert-digits"), worlds["digits"]
+    start = expert.training["from_weights"]
+    assert _trained_so(expert, item, QUICK, start)
+    assert not _trained_so(expert, worlds["shapes"], QUICK, start)
+    assert not _trained_so(expert, item, QUICK, "other weights")
+    assert not _trained_so(expert, item, replace(QUICK, epochs=2), start)
+    assert not _trained_so(None, item, QUICK, start)
+    older = {name: value for name, value in expert.training.items() if name != "content"}
+    assert _trained_so(replace(expert, training=older), item, QUICK, start)
 
 
 def test_verify_recomputes_and_notices_a_forgery(bank, worlds):

@@ -58,6 +58,8 @@ def network_of(architecture: str) -> torch.nn.Module:
                 ("timm/resnet10t", True),
                 ("squeezenet1_1", True),
                 ("squeezenet1_1", False),
+                ("places365/resnet18", True),
+                ("googlenet", False),
             )
         ),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import torchvision
 from safetensors.torch import load_file, save_file
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import ErrorEntry
 from t2v_core.cli import main
 from t2v_core.errors import InputError
-from t2v_core.experts.schedules import PAPER, SCALED, choose_schedule
+from t2v_core.experts.schedules import PAPER, SCALED, Schedule, choose_schedule
+from t2v_core.experts.training import fine_tune
 from t2v_core.experts.weights import keep_weights, load_expert, spec_of
 from t2v_core.new_experts import add_experts
 from t2v_core.probe.bundled import SPEC, WEIGHTS
@@ -190,7 +193,7 @@ def test_experts_by_name_come_from_the_local_weights(empty, tmp_path, monkeypatc
 def test_attention_survives_being_kept(empty, tmp_path, monkeypatch):
     """torchvision's attention is rewritten in a probe, with other names for its weights than its files have."""
 
-    def small(name: str = "", classes: int = 9) -> torchvision.models.VisionTransformer:
+    def small(name: str = "", classes: int = 9, **_: object) -> torchvision.models.VisionTransformer:
         return torchvision.models.VisionTransformer(224, 112, 1, 2, 16, 32, num_classes=classes)
 
     monkeypatch.setattr(torchvision.models, "get_model", small)
@@ -202,6 +205,57 @@ def test_attention_survives_being_kept(empty, tmp_path, monkeypatch):
     network.heads = torch.nn.Identity()
     x = expert.normalise(np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8))
     torch.testing.assert_close(expert.network(x), network(x).detach(), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.slow
+def test_tables_of_whole_numbers_are_the_architectures_own(empty, tmp_path):
+    """A Swin transformer keeps one with its weights: which bias belongs to which pair of places."""
+    torch.manual_seed(0)
+    network = torchvision.models.swin_t(num_classes=3).eval()
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "s.safetensors")
+    (row,) = add(empty, tmp_path / "s.safetensors", "swin_t")
+    expert = load_expert(record(empty, row["id"]), empty.weights, CPU)
+    network.head = torch.nn.Identity()
+    x = expert.normalise(np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8))
+    torch.testing.assert_close(expert.network(x), network(x).detach(), rtol=5e-2, atol=5e-2)
+
+
+def test_a_size_that_a_network_cannot_take_is_one_sentence(empty, tmp_path):
+    torch.manual_seed(0)
+    save_file(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "s.safetensors")
+    with pytest.raises(InputError, match="takes no images of 8 pixels"):
+        add(empty, tmp_path / "s.safetensors", "squeezenet1_1", input_size=8)
+    assert empty.experts() == []
+
+
+def test_a_training_that_diverges_is_no_expert(tmp_path, shapes, bundled):
+    body = replace(SCALED.body, epochs=2, images_per_epoch=640, learning_rate=1e20)
+    with pytest.raises(InputError, match="weights are not finite"):
+        fine_tune(bundled, shapes, tmp_path, Schedule("wild", body))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_measured_at_another_size_is_forgotten(bank):
+    expert = next(e for e in bank.experts() if e.id == "expert-digits")
+    bank.save_expert(expert)
+    assert "expert-digits" in bank.errors()
+    spec = InputSpec(64, 64, SPEC.mean, SPEC.std)
+    bank.save_expert(replace(expert, spec=spec))
+    assert "expert-digits" not in bank.errors()
+    bank.save_errors([ErrorEntry("digits", "expert-digits", 5.0, 10, "")])
+    bank.save_expert(replace(expert, spec=spec))
+    assert "expert-digits" in bank.errors()
+
+
+def test_errors_measured_with_weights_that_have_gone_are_not_written(bank):
+    bank.save_errors(
+        [ErrorEntry("digits", "generic", 77.0, 10, ""), ErrorEntry("digits", "expert-shapes", 78.0, 10, "")],
+        {"generic": "other weights", "expert-shapes": record(bank, "expert-shapes").weights_sha256},
+    )
+    assert bank.errors().loc["digits", "expert-shapes"] == 78
+    assert bank.errors().loc["digits", "generic"] != 77
+    bank.save_errors([ErrorEntry("gone", "generic", 1.0, 1, "")], {"generic": record(bank, "generic").weights_sha256})
+    bank.save_errors([ErrorEntry("digits", "gone", 1.0, 1, "")], {"gone": "x"})
 
 
 def test_numbers_too_large_for_half_precision_are_kept_whole(tmp_path):

@@ -11,21 +11,24 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from t2v_core.bank.methods import kept_methods
+from t2v_core.bank.methods import kept_methods, name_by
+from t2v_core.bank.records import ErrorEntry
 from t2v_core.cli import main
 from t2v_core.embedding import task2vec
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.tangent_kernel import gradients, tangent_kernel
 from t2v_core.embedding.task2vec import Task2VecSettings
 from t2v_core.errors import InputError
-from t2v_core.experts.weights import load_expert
+from t2v_core.experts.images import pixels_at
+from t2v_core.experts.weights import keep_weights, load_expert
 from t2v_core.fisher.variational import VariationalSettings
 from t2v_core.measuring import by_score, run
 from t2v_core.measuring.bench import CPU, Bench
 from t2v_core.measuring.by_embedding import CHUNKS, variational_agreement
 from t2v_core.measuring.run import measure, methods
 from t2v_core.probe import heads
-from t2v_core.probe.registry import load_probe
+from t2v_core.probe.bundled import SPEC
+from t2v_core.probe.registry import blank_network, load_probe
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.measured import NormCredit
 from t2v_core.selection.meta_task import from_bank
@@ -75,6 +78,11 @@ def test_embeddings_of_the_experts_own_tasks_are_kept_for_uploads(tiny_bank, tin
     assert len(tiny_bank.probes()) == 1  # random networks are none
 
 
+def test_another_choice_of_layers_is_another_probe():
+    assert name_by("pseudotask", "bundled") == "pseudotask"
+    assert name_by("pseudotask", "bundled:last") == "pseudotask:bundled:last"
+
+
 def test_methods_without_labels_cannot_tell_tasks_over_the_same_images_apart(tiny_bank, tiny):
     measure(tiny_bank, tiny, ["pseudotask", "h_divergence", "rsa"], report=silent)
     for name, record in kept_methods(tiny_bank).items():
@@ -90,6 +98,23 @@ def test_scores_are_those_of_the_plain_function_turned_so_that_lower_is_better(t
     counts = next(t.decoded for t in tiny if t.id == "counts")
     rows = ~counts.task.held_out
     expected = -knn(network.features(counts.pixels[rows]).numpy(), counts.task.labels[rows])
+    assert kept_methods(tiny_bank)["knn"].scores.loc["counts", "expert-textures"] == pytest.approx(expected)
+
+
+def test_experts_see_images_at_their_own_size(tiny_bank, tiny):
+    """One of another width, too: trying all experts must not ask for features of one length."""
+    expert = next(e for e in tiny_bank.experts() if e.id == "expert-textures")
+    torch.manual_seed(0)
+    network = blank_network("resnet18").detach()[0]
+    file, sha256 = keep_weights(network, tiny_bank.weights)
+    spec = replace(SPEC, resize=48, crop=48)
+    other = replace(expert, architecture="resnet18", weights_file=file.name, weights_sha256=sha256, spec=spec)
+    tiny_bank.save_expert(other)
+    tiny_bank.save_errors(ErrorEntry(task, "expert-textures", 20.0, 9, "made") for task in TARGETS)
+    measure(tiny_bank, tiny, ["knn", "oracle"], report=silent)
+    counts = next(t.decoded for t in tiny if t.id == "counts").take(np.arange(27) % 3 < 2)
+    features = load_expert(other, tiny_bank.weights, CPU).features(pixels_at(counts, SPEC, spec)).numpy()
+    expected = -knn(features, counts.task.labels)
     assert kept_methods(tiny_bank)["knn"].scores.loc["counts", "expert-textures"] == pytest.approx(expected)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from t2v_core.errors import InputError
 from t2v_core.probe import registry, weights
 from t2v_core.probe.bundled import CARD, WEIGHTS, train_bundled
-from t2v_core.probe.registry import load_probe
+from t2v_core.probe.registry import load_probe, torchvision_options
 from t2v_core.probe.training import TrainingSettings
 from tests.conftest import QUICK
 
@@ -77,6 +77,24 @@ def test_resnet34_from_a_safetensors_file(weights_folder):
     # Another memory layout, another order of summation.
     torch.testing.assert_close(probe.classifier(probe.network(x)), network(x), rtol=1e-3, atol=1e-4)
     assert weights.preferred()[0] == "resnet34"
+
+
+def test_an_inception_network_sees_images_as_its_published_weights_want_them(weights_folder):
+    """They were trained on images normalised otherwise, which torchvision makes up for within the network."""
+    torch.manual_seed(0)
+    network = torchvision.models.googlenet(transform_input=True, init_weights=False)  # as with weights=DEFAULT
+    save_file(network.state_dict(), weights_folder / "googlenet.safetensors")
+    probe = load_probe("googlenet", CPU)
+    assert not any("aux" in name for name, _ in probe.info.layers)
+    x = torch.randn(1, 3, 224, 224)
+    torch.testing.assert_close(probe.classifier(probe.network(x)), network.eval()(x), rtol=1e-3, atol=1e-3)
+    assert isinstance(probe.network.train()(x.repeat(2, 1, 1, 1)), torch.Tensor)
+
+
+def test_a_vision_transformer_has_the_size_of_its_published_weights():
+    assert torchvision_options("vit_h_14") == {"image_size": 518}
+    assert torchvision_options("vit_b_16") == {"image_size": 224}
+    assert torchvision_options("resnet18") == {}
 
 
 @pytest.mark.parametrize("published", [False, True])
