@@ -26,7 +26,7 @@ from t2v_core.embedding.task2vec import Task2VecSettings, TaskEmbeddings, embed_
 from t2v_core.errors import InputError
 from t2v_core.experts.errors import PROTOCOL, task_errors
 from t2v_core.experts.images import pixels_at, sized
-from t2v_core.experts.schedules import SCALED, Schedule, settings_of
+from t2v_core.experts.schedules import SCALED, Schedule, trained_from
 from t2v_core.experts.training import TrainedExpert, fine_tune
 from t2v_core.experts.weights import keep_weights, spec_of
 from t2v_core.filling import features_of, fill_errors
@@ -223,7 +223,7 @@ def _train_all(
 
 def _trained_so(expert: ExpertRecord | None, item: WorldTask, training: TrainingSettings, start: str) -> bool:
     """Whether there is an expert that learned from these very images, from the same weights and in the same way."""
-    if expert is None or settings_of(expert) != training or expert.training.get("from_weights") != start:
+    if expert is None or not trained_from(expert, start, training):
         return False
     content = item.decoded.content_hash
     return expert.training.get("content", content) == content  # older banks do not say

@@ -14,7 +14,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import LONGEST_NAME, SUFFIX, ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.images import pixels_at
-from t2v_core.experts.schedules import Schedule, choose_schedule, settings_of
+from t2v_core.experts.schedules import Schedule, choose_schedule, trained_from
 from t2v_core.experts.speed import training_costs
 from t2v_core.experts.trained import hand_over
 from t2v_core.experts.training import fine_tune
@@ -212,9 +212,8 @@ def _descent(bank: Bank, start: ExpertRecord) -> dict[str, object]:
 
 def _trained_alike(expert: ExpertRecord, network: Probe, schedule: Schedule) -> bool:
     """Whether an expert came from the same weights by the same schedule and seed."""
-    kept = expert.training
-    same = kept.get("from_weights") == network.info.weights_hash and kept.get("schedule") == schedule.key
-    return same and settings_of(expert) == schedule.body
+    same = trained_from(expert, network.info.weights_hash, schedule.body)
+    return same and expert.training.get("schedule") == schedule.key
 
 
 def _architecture(network: Probe) -> str:

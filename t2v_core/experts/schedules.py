@@ -105,3 +105,8 @@ def settings_of(expert: ExpertRecord) -> TrainingSettings | None:
     """What an expert was fine-tuned with, as far as its record says; a setting it does not know was at its default."""
     kept = expert.training.get("settings")
     return TrainingSettings(**kept) if isinstance(kept, dict) else None
+
+
+def trained_from(expert: ExpertRecord, weights_hash: str, settings: TrainingSettings) -> bool:
+    """Whether an expert was fine-tuned from these very weights with these settings."""
+    return expert.training.get("from_weights") == weights_hash and settings_of(expert) == settings
