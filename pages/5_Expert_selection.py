@@ -98,12 +98,11 @@ def _uploaded(place, label: str, key: str) -> Upload | None:
 def offer_learning(bank: Bank) -> None:
     """MODEL2VEC takes a while: learned on request, beside the page."""
     if not st.session_state.get("learning"):
-        text, button = st.columns([4, 1.2], vertical_alignment="center")
-        text.caption(
+        st.caption(
             f"**MODEL2VEC**, which learns from errors where each expert belongs, is missing: {UNLEARNED} Let it learn: "
             "that takes about a minute, and the result is kept in the bank."
         )
-        if button.button("Learn MODEL2VEC", icon=":material/school:"):
+        if st.button("Learn MODEL2VEC", icon=":material/school:"):
             st.session_state["learning"] = True
             st.rerun()
         return

@@ -87,6 +87,7 @@ def embed_pseudotask(
     z = probe.features(pixels, progress=progress)
     check_varied(z, name)
     theta = torch.softmax(teacher.logits(z), 1)
+    check_varied(theta, name)  # a teacher that says the same of every image teaches nothing: F would be rounding
     facts = softness(theta)
     if settings.labels == "hard" and facts["classes_predicted"] == 1:
         raise InputError(f"the probe's classifier puts all images of {name!r} into one class; use soft labels")

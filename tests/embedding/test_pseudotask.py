@@ -201,6 +201,15 @@ def test_a_classifier_whose_weights_are_no_numbers_is_refused(bundled, few):
         embed_pseudotask(few, broken, QUICK)
 
 
+def test_a_classifier_that_says_the_same_of_all_images_is_refused(bundled, few):
+    """Its soft labels carry nothing: the head's weights and their Fisher information would be rounding errors."""
+    indifferent = replace(bundled, classifier=copy.deepcopy(bundled.classifier))
+    with torch.no_grad():
+        indifferent.classifier.weight.zero_()
+    with pytest.raises(InputError, match="look the same to the probe"):
+        embed_pseudotask(few, indifferent, QUICK)
+
+
 def test_images_that_say_nothing_are_refused(bundled, few):
     with pytest.raises(InputError, match="fewer than two images"):
         embed_pseudotask(few.take(np.flatnonzero(~few.task.held_out)[:1]), bundled, QUICK)
