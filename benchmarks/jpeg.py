@@ -23,7 +23,7 @@ from PIL import Image
 
 from benchmarks.distances import processor
 from t2v_core.probe.bundled import SPEC
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.network import ResNet20
 from t2v_core.probe.probe import normalise
 from t2v_core.probe.training import TrainingSettings, predict, train_classifier
 from t2v_core.task.worlds.cifar100 import Pool, read_cifar100
@@ -55,7 +55,7 @@ def accuracy(train: tuple, test: tuple, settings: TrainingSettings) -> float:
     """Test accuracy in % of the bundled architecture trained from scratch."""
     device = torch.device("cpu")
     torch.manual_seed(settings.seed)
-    network = SmallResNet(len(np.unique(train[1])))
+    network = ResNet20(len(np.unique(train[1])))
     train_classifier(network, normalise(train[0], SPEC, device), train[1], settings)
     return 100 * float((predict(network, normalise(test[0], SPEC, device)).argmax(1).numpy() == test[1]).mean())
 

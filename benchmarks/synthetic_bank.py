@@ -40,7 +40,7 @@ def build(bank: Bank, tasks: int, seed: int) -> None:
         found = [_embedding(vector, TASK2VEC, rng), _embedding(domain[i], DOMAIN, rng)]
         bank.save_task(record, np.array([i], dtype=np.uint64), found, INFO)
     for e in range(EXPERTS):
-        bank.save_expert(ExpertRecord(f"e{e}", f"expert {e}", "small-resnet", f"e{e}", "", f"t{e}"))
+        bank.save_expert(ExpertRecord(f"e{e}", f"expert {e}", "resnet20", f"e{e}", "", f"t{e}"))
     targets = range(EXPERTS, min(tasks, EXPERTS + TARGETS))
     bank.save_errors(
         ErrorEntry(f"t{t}", f"e{e}", float(rng.uniform(5, 60)), 100, "synthetic")

@@ -31,7 +31,7 @@ from t2v_core.experts.training import TrainedExpert, fine_tune
 from t2v_core.experts.weights import keep_weights, spec_of
 from t2v_core.filling import features_of, fill_errors
 from t2v_core.pipeline import task_record, training_digests
-from t2v_core.probe.bundled import SMALL_RESNET, SPEC, load_bundled
+from t2v_core.probe.bundled import RESNET20, SPEC, load_bundled
 from t2v_core.probe.registry import load_probe
 from t2v_core.probe.training import TrainingSettings
 from t2v_core.request import Report
@@ -191,7 +191,7 @@ def _save_generic(bank: Bank) -> None:
     file, sha256 = keep_weights(load_bundled(torch.device("cpu")).network, bank.weights)
     if any(e.id == GENERIC and e.weights_sha256 == sha256 for e in bank.experts()):
         return
-    bank.save_expert(ExpertRecord(GENERIC, "generic (not fine-tuned)", SMALL_RESNET, file.name, sha256, None))
+    bank.save_expert(ExpertRecord(GENERIC, "generic (not fine-tuned)", RESNET20, file.name, sha256, None))
 
 
 def _train_all(
@@ -210,7 +210,7 @@ def _train_all(
             ExpertRecord(
                 f"expert-{item.id}",
                 item.name,
-                SMALL_RESNET,
+                RESNET20,
                 trained.file.name,
                 trained.sha256,
                 item.id,

@@ -20,7 +20,7 @@ from t2v_core.experts.trained import hand_over
 from t2v_core.experts.training import fine_tune
 from t2v_core.experts.weights import keep_weights, load_expert, read_expert
 from t2v_core.pipeline import embed, save
-from t2v_core.probe.bundled import SMALL_RESNET, load_bundled
+from t2v_core.probe.bundled import RESNET20, load_bundled
 from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.record import BUNDLED
 from t2v_core.probe.registry import load_probe
@@ -76,7 +76,7 @@ class AddOptions:
 
     file: str | None = None
     model: str | None = None
-    architecture: str = SMALL_RESNET
+    architecture: str = RESNET20
     task_id: str | None = None
     name: str | None = None
     input_size: int | None = None
@@ -217,7 +217,7 @@ def _trained_alike(expert: ExpertRecord, network: Probe, schedule: Schedule) -> 
 
 
 def _architecture(network: Probe) -> str:
-    return SMALL_RESNET if network.info.id == BUNDLED else network.info.id
+    return RESNET20 if network.info.id == BUNDLED else network.info.id
 
 
 def add_experts(
@@ -237,7 +237,7 @@ def add_experts(
     Args:
         bank: where they go.
         source: a safetensors file, a folder of them, or the name of a torchvision or timm model.
-        architecture: of the files: ``"small-resnet"``, a torchvision model or ``"timm/<model>"``.
+        architecture: of the files: ``"resnet20"``, a torchvision model or ``"timm/<model>"``.
         task_id: the bank's task they were trained on; None where it is unknown.
         name: what to call the expert; by default the file's or the model's name.
         input_size: side of the images it was fine-tuned on, where not its architecture's usual one.

@@ -23,8 +23,8 @@ from pages.common.chart import NAME
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
-from t2v_core.probe.bundled import SPEC, SmallResNetFeatures, load_bundled
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.bundled import SPEC, ResNet20Features, load_bundled
+from t2v_core.probe.network import ResNet20
 from t2v_core.probe.probe import Probe, make_probe
 from t2v_core.probe.training import TrainingSettings
 from t2v_core.task.record import DecodedTask
@@ -62,7 +62,7 @@ def shapes(worlds) -> DecodedTask:
 def random_probe() -> Probe:
     """The bundled architecture with random weights."""
     torch.manual_seed(0)
-    return make_probe("random", "random", SmallResNetFeatures(SmallResNet()), None, SPEC, "", torch.device("cpu"))
+    return make_probe("random", "random", ResNet20Features(ResNet20()), None, SPEC, "", torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from t2v_core.jobs.store import DONE, FAILED, JobStore
 from t2v_core.measurable import CODE, places
 from t2v_core.new_experts import AddOptions, add
 from t2v_core.probe.bundled import WEIGHTS
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.network import ResNet20
 from tests.conftest import text
 from tests.jobs.test_jobs import _row, wait_for
 
@@ -52,7 +52,7 @@ def upload(app, name: str, content: bytes):
 
 def weights(change=lambda state: None) -> bytes:
     torch.manual_seed(0)
-    state = SmallResNet(3).state_dict()
+    state = ResNet20(3).state_dict()
     change(state)
     return save(state)
 
@@ -301,8 +301,8 @@ def test_only_what_people_added_can_be_removed(bank, tmp_path):
 
     assert added_by_people(bank, set()) == []
     torch.manual_seed(0)
-    save_file(SmallResNet(3).state_dict(), tmp_path / "mine.safetensors")
-    given = (str(tmp_path / "mine.safetensors"), "small-resnet", "shapes")
+    save_file(ResNet20(3).state_dict(), tmp_path / "mine.safetensors")
+    given = (str(tmp_path / "mine.safetensors"), "resnet20", "shapes")
     for name in ("one", "two"):  # the same weights under two names
         (row,) = add_experts(bank, *given, name, None, torch.device("cpu"), quiet)["rows"]
     assert [e.name for e in added_by_people(bank, set())] == ["one", "two"]

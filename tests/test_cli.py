@@ -33,7 +33,7 @@ def run_json(capsys, *arguments: str) -> dict:
 
 def test_embed_gives_the_vector_and_repeats(capsys, bank_path, shapes_folder):
     first = run_json(capsys, "embed", shapes_folder, "--bank", bank_path)
-    assert len(first["vector"]) == first["dimension"] == 688
+    assert len(first["vector"]) == first["dimension"] == 784
     assert first["images"] == 60
     assert 0 < first["relative_error"] < 1
     again = run_json(capsys, "embed", shapes_folder, "--bank", bank_path)

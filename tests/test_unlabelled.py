@@ -127,7 +127,7 @@ def test_tangent_ranks_by_networks_and_can_be_kept(capsys, methods_path, shapes_
 
 def test_embed_by_either_method_and_keep(capsys, methods_path, flat, shapes_folder):
     pseudo = run_json(capsys, "embed", flat, "--bank", methods_path, "--save")
-    assert (pseudo["method"], pseudo["classes"], pseudo["dimension"]) == ("pseudotask", [], 688)
+    assert (pseudo["method"], pseudo["classes"], pseudo["dimension"]) == ("pseudotask", [], 784)
     assert (
         pseudo["vector"] == run_json(capsys, "embed", flat, "--method", "pseudotask", "--bank", methods_path)["vector"]
     )

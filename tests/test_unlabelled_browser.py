@@ -41,7 +41,7 @@ def test_an_unlabelled_zip_becomes_an_expert_that_gives_features(methods_path, t
     found = subprocess.run(command, cwd=tmp_path / "expert", capture_output=True, text=True, check=True)
     path, *features = found.stdout.strip().split("\t")
     assert path == str(image)
-    assert len([float(value) for value in features]) == 80
+    assert len([float(value) for value in features]) == 64
 
 
 @pytest.mark.slow

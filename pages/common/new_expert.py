@@ -15,7 +15,7 @@ from t2v_core.jobs.store import JobStore
 from t2v_core.task.worlds import slug
 
 ARCHITECTURES = (
-    "small-resnet",
+    "resnet20",
     "resnet18",
     "resnet34",
     "resnet50",
@@ -81,7 +81,7 @@ def _ask_for_file() -> tuple[Any, dict[str, Any]]:
         ARCHITECTURES,
         accept_new_options=True,
         key="expert_architecture",
-        help="The network's name in torchvision, or timm/ and its name there; small-resnet ships with this program. "
+        help="The network's name in torchvision, or timm/ and its name there; resnet20 ships with this program. "
         "Type any other.",
     )
     size = right.number_input(

@@ -63,7 +63,7 @@ class ExpertRecord:
     Attributes:
         id: stable identifier.
         name: what a person calls it.
-        architecture: ``"small-resnet"``, a torchvision model name, or ``"timm/<model>"``.
+        architecture: ``"resnet20"``, a torchvision model name, or ``"timm/<model>"``.
         weights_file: file name inside the bank's weights folder.
         weights_sha256: checksum of that file.
         task_id: the task it was trained on; None where it is unknown or not in the bank.

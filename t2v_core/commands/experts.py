@@ -36,7 +36,7 @@ def add_experts_commands(command: Callable[..., argparse.ArgumentParser], comman
 
     added = command(actions, "add", _add, _show_added, "Add experts that were trained elsewhere.")
     added.add_argument("source", metavar="FILE_OR_NAME", help="a safetensors file, a folder of them, or a model's name")
-    added.add_argument("--architecture", default="small-resnet", help="of the files; a torchvision or timm/... name")
+    added.add_argument("--architecture", default="resnet20", help="of the files; a torchvision or timm/... name")
     added.add_argument("--task", metavar="TASK_ID", help="the bank's task they were trained on")
     added.add_argument("--name", help="what to call the expert")
     added.add_argument("--input-size", type=int, metavar="PIXELS", help="side of its images, where not the usual one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def add_probes(command: Callable[..., argparse.ArgumentParser], commands: Any) -
     action = command(trained, "train-bundled", _train_bundled, show_facts, "Train the bundled probe on CIFAR-10.")
     action.add_argument("--data", type=Path, required=True, help="CIFAR-10 as train/<class>/* and test/<class>/*")
     action.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: into the package)")
-    action.add_argument("--epochs", type=int, default=40)
+    action.add_argument("--epochs", type=int, help="default: 200")
 
 
 def _probes(o: argparse.Namespace) -> dict[str, Any]:
@@ -35,7 +36,6 @@ def _probes(o: argparse.Namespace) -> dict[str, Any]:
 def _train_bundled(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.probe import bundled
     from t2v_core.probe.probe import pick_device
-    from t2v_core.probe.training import TrainingSettings
     from t2v_core.task.decoding import decode
     from t2v_core.task.reading import scan
 
@@ -48,7 +48,7 @@ def _train_bundled(o: argparse.Namespace) -> dict[str, Any]:
     folder = o.out or bundled.WEIGHTS.parent
     folder.mkdir(parents=True, exist_ok=True)
     weights, card = folder / bundled.WEIGHTS.name, folder / bundled.CARD.name
-    settings = TrainingSettings(epochs=o.epochs, seed=o.seed)
+    settings = replace(bundled.SCHEDULE, epochs=o.epochs or bundled.SCHEDULE.epochs, seed=o.seed)
     device = pick_device(o.device)
     accuracy = bundled.train_bundled(train, test, settings, device, weights, card, lambda *p: report("training", *p))
     return {"test_accuracy": accuracy, "weights": str(weights), "card": str(card)}

@@ -19,7 +19,7 @@ from t2v_core.experts.scripts import CLASSIFY, FEATURES, SMALL, TIMM, TORCHVISIO
 from t2v_core.experts.weights import spec_of
 from t2v_core.probe import attention as attention_module
 from t2v_core.probe import network as network_module
-from t2v_core.probe.bundled import SMALL_RESNET
+from t2v_core.probe.bundled import RESNET20
 from t2v_core.probe.registry import torchvision_options
 from t2v_core.probe.weights import PLACES
 
@@ -77,7 +77,7 @@ def export_expert(
 
 def _architecture(name: str) -> tuple[dict[str, str], list[str]]:
     """The modules that build an architecture, by file name, and what has to be installed for them."""
-    if name == SMALL_RESNET:
+    if name == RESNET20:
         return {"network.py": inspect.getsource(network_module) + SMALL}, []
     attention = {"attention.py": inspect.getsource(attention_module)}
     if name.startswith("timm/"):
@@ -132,7 +132,7 @@ fine-tuning from once you have labels."""
 
 `classify.load_model()` returns an ordinary `torch.nn.Module` to start fine-tuning from."""
         limits = "It always names one of the classes above, whatever it is shown."
-    own = expert.architecture == SMALL_RESNET
+    own = expert.architecture == RESNET20
     network = "small residual network" if own else expert.architecture
     origin = (
         "The network was trained\nfrom scratch on CIFAR-10 and then fine-tuned as described; check the licences of "

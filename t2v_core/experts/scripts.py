@@ -180,7 +180,7 @@ SMALL = '''
 
 def features_network() -> nn.Module:
     """The network without its classifier."""
-    network = SmallResNet()
+    network = ResNet20()
     network.fc = nn.Identity()
     return network
 '''

@@ -19,8 +19,8 @@ from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
 from t2v_core.errors import InputError
 from t2v_core.measuring.bench import CPU, Bench, Clock, thinned
 from t2v_core.measuring.finding import Finding
-from t2v_core.probe.bundled import SPEC, SmallResNetFeatures
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.bundled import SPEC, ResNet20Features
+from t2v_core.probe.network import ResNet20
 from t2v_core.probe.probe import Probe, make_probe
 from t2v_core.selection.regret import chosen_error
 from t2v_core.space.distances import symmetric
@@ -163,9 +163,9 @@ def random_probe(seed: int) -> Probe:
     """The bundled architecture with the initial weights of a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SmallResNet()
-    title = f"untrained SmallResNet, seed {seed}"
-    return make_probe(f"untrained-{seed}", title, SmallResNetFeatures(network), network.fc, SPEC, "untrained", CPU)
+        network = ResNet20()
+    title = f"untrained ResNet-20, seed {seed}"
+    return make_probe(f"untrained-{seed}", title, ResNet20Features(network), network.fc, SPEC, "untrained", CPU)
 
 
 def fisher_distance(a: Sequence[Embedding], b: Sequence[Embedding]) -> NDArray:

@@ -13,44 +13,47 @@ from torch import nn
 
 from t2v_core.probe.blank import BlankNetwork
 from t2v_core.probe.layers import LayerChoice
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.network import ResNet20
 from t2v_core.probe.probe import Probe, make_probe, normalise
 from t2v_core.probe.training import TrainingSettings, predict, train_classifier
 from t2v_core.task.record import DecodedTask, InputSpec, Progress
 
 WEIGHTS = Path(__file__).with_name("bundled.safetensors")
 CARD = Path(__file__).with_name("bundled.json")
-SMALL_RESNET = "small-resnet"
+RESNET20 = "resnet20"
 """What a bank calls the bundled probe's architecture."""
 SPEC = InputSpec(resize=32, crop=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
 """Channel statistics of CIFAR-10's training images."""
 
+SCHEDULE = TrainingSettings(epochs=200, learning_rate=0.1, warmup=0.05, erase=0.5)
+"""As ResNet-20 is usually trained, with random erasing."""
 
-class SmallResNetFeatures(nn.Module):
-    """A ``SmallResNet`` without its classifier: images ``[B, 3, H, W]`` to features ``[B, 80]``."""
 
-    def __init__(self, network: SmallResNet) -> None:
+class ResNet20Features(nn.Module):
+    """A ``ResNet20`` without its classifier: images ``[B, 3, H, W]`` to features ``[B, 64]``."""
+
+    def __init__(self, network: ResNet20) -> None:
         super().__init__()
         self.conv1, self.bn1, self.blocks = network.conv1, network.bn1, network.blocks
 
-    forward = SmallResNet.features
+    forward = ResNet20.features
 
 
 def blank_bundled() -> BlankNetwork:
     """The bundled architecture's network, with weights still to come."""
-    network = SmallResNet()
-    return BlankNetwork(network, SPEC, lambda: (SmallResNetFeatures(network), network.fc))
+    network = ResNet20()
+    return BlankNetwork(network, SPEC, lambda: (ResNet20Features(network), network.fc))
 
 
 def load_bundled(device: torch.device, weights: Path = WEIGHTS, layers: LayerChoice = "all") -> Probe:
     """Load the bundled probe from its safetensors file (float16 on disk, float32 in memory)."""
-    network = SmallResNet()
+    network = ResNet20()
     network.load_state_dict({name: value.float() for name, value in load_file(weights).items()}, strict=False)
     card = json.loads(CARD.read_text())
     return make_probe(
         "bundled",
-        "Bundled SmallResNet (CIFAR-10)",
-        SmallResNetFeatures(network),
+        "Bundled ResNet-20 (CIFAR-10)",
+        ResNet20Features(network),
         network.fc,
         SPEC,
         f"trained on CIFAR-10 by `t2v_core probes train-bundled`, test accuracy {card['test_accuracy']:.2%}",
@@ -88,7 +91,7 @@ def train_bundled(
         Test accuracy of the weights as saved, in float16.
     """
     torch.manual_seed(settings.seed)
-    network = SmallResNet(len(train.task.classes)).to(device)
+    network = ResNet20(len(train.task.classes)).to(device)
     images = normalise(train.pixels, SPEC, device)
     train_classifier(network, images, train.task.labels, settings, progress)
     state = half(network)
@@ -97,7 +100,7 @@ def train_bundled(
     accuracy = float(np.mean(predicted == test.task.labels))
     save_file(state, weights, metadata={"format": "pt"})
     record = {
-        "network": "SmallResNet",
+        "network": "ResNet-20",
         "parameters": sum(p.numel() for p in network.parameters()),
         "data": "CIFAR-10, 50,000 training images (Krizhevsky 2009)",
         "train_content_hash": train.content_hash,

@@ -1,9 +1,9 @@
 """The architecture of the bundled probe: a small residual network for small images.
 
-A CIFAR-style ResNet (He et al. 2016, section 4.2) with basic blocks: one 16-channel block at full
-resolution, then two 48-channel and two 80-channel blocks at half and quarter resolution. About
-0.29 million parameters. It is fully convolutional up to global average pooling, so any input of
-at least 8x8 pixels is accepted.
+ResNet-20 (He et al. 2016, section 4.2) with projections on the shortcuts that change shape: three
+blocks each of 16, 32 and 64 channels at full, half and quarter resolution, 0.27 million parameters.
+It is fully convolutional up to global average pooling, so any input of at least 8x8 pixels is
+accepted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 STEM_CHANNELS = 16
-STAGES = ((16, 1, 1), (48, 2, 2), (80, 2, 2))
+STAGES = ((16, 3, 1), (32, 3, 2), (64, 3, 2))
 """``(channels, blocks, stride of the first block)`` of each stage."""
 
 
@@ -38,7 +38,7 @@ class BasicBlock(nn.Module):
         return functional.relu(self.bn2(self.conv2(out)) + self.downsample(x))
 
 
-class SmallResNet(nn.Module):
+class ResNet20(nn.Module):
     """The bundled probe's network.
 
     Args:
@@ -65,7 +65,7 @@ class SmallResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, x: Tensor) -> Tensor:
-        """Map ``[B, 3, H, W]`` to the pooled features ``[B, 80]``."""
+        """Map ``[B, 3, H, W]`` to the pooled features ``[B, 64]``."""
         out = functional.relu(self.bn1(self.conv1(x)))
         return torch.flatten(functional.adaptive_avg_pool2d(self.blocks(out), 1), 1)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from t2v_core.probe.bundled import SPEC
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.network import ResNet20
 from t2v_core.task.record import InputSpec
 
 Architecture = Literal["resnet18", "small"]
@@ -74,7 +74,7 @@ def random_network(architecture: Architecture, seed: int, number: int, device: t
 
 
 def _small() -> tuple[nn.Sequential, nn.Module]:
-    network = SmallResNet()
+    network = ResNet20()
     *before, last = network.blocks
     return nn.Sequential(network.conv1, network.bn1, nn.ReLU(), *before), last
 

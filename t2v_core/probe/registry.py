@@ -18,7 +18,7 @@ from torch import nn
 
 from t2v_core.errors import InputError
 from t2v_core.probe.blank import BlankNetwork
-from t2v_core.probe.bundled import SMALL_RESNET, blank_bundled, load_bundled
+from t2v_core.probe.bundled import RESNET20, blank_bundled, load_bundled
 from t2v_core.probe.files import check_published_hash, load_checked
 from t2v_core.probe.layers import LayerChoice
 from t2v_core.probe.probe import Probe, make_probe
@@ -49,7 +49,7 @@ def load_probe(name: str, device: torch.device, progress: Progress | None = None
     if choice not in ("", "last"):
         raise InputError(f"{choice!r} is no choice of layers; use {base!r} for all, or '{base}:last'")
     layers: LayerChoice = "last" if choice else "all"
-    if base in (BUNDLED, SMALL_RESNET):
+    if base in (BUNDLED, RESNET20):
         return load_bundled(device, layers=layers)
     if base.startswith("timm/"):
         return load_timm(base, device, layers)
@@ -67,7 +67,7 @@ def blank_network(name: str) -> BlankNetwork:
     Raises:
         InputError: there is no such architecture.
     """
-    if name in (BUNDLED, SMALL_RESNET):
+    if name in (BUNDLED, RESNET20):
         return blank_bundled()
     if name.startswith("timm/"):
         return blank_timm(name)

@@ -70,7 +70,7 @@ def places_file(model: str) -> tuple[Path | None, str]:
 
 def statuses() -> list[ProbeStatus]:
     """The bundled probe and the named torchvision ones, trained on ImageNet and on Places365."""
-    found = [ProbeStatus(BUNDLED, "Bundled SmallResNet (CIFAR-10)", True, "ships with the program")]
+    found = [ProbeStatus(BUNDLED, "Bundled ResNet-20 (CIFAR-10)", True, "ships with the program")]
     for name, published in PUBLISHED.items():
         file = local_file(name, published)
         note = f"weights at {file}" if file else f"downloaded on first use, or put {published} into {weights_folder()}"

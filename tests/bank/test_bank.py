@@ -306,7 +306,7 @@ def test_the_first_version_gets_what_came_later_however_often_it_is_opened(tmp_p
         for statement in ("DROP TABLE trial", "DROP TABLE claim", "ALTER TABLE expert DROP COLUMN spec"):
             connection.exec_driver_sql(statement)
         connection.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=1))
-        old = "INSERT INTO expert VALUES ('e', 'e', 'small-resnet', 'f', 's', NULL, '{}', 1.0)"
+        old = "INSERT INTO expert VALUES ('e', 'e', 'resnet20', 'f', 's', NULL, '{}', 1.0)"
         connection.exec_driver_sql(old)
     first.close()
     opened: list[Bank] = []

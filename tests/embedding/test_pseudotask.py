@@ -80,7 +80,7 @@ def test_held_out_images_are_not_used(bundled, few):
 
 def test_the_embedding_is_a_fisher_diagonal_in_a_space_of_its_own(bundled, few):
     found = embed_pseudotask(few, bundled, QUICK)
-    assert found.vector.shape == (688,)
+    assert found.vector.shape == (784,)
     assert (found.vector >= 0).all()
     assert found.vector.any()
     np.testing.assert_allclose(found.chunk_weights, 0.25)  # every image counts the same
@@ -174,7 +174,7 @@ def test_certain_soft_labels_give_what_labels_give(bundled, few):
     pixels, labels = few.pixels[:20], few.task.labels[:20]
     labels = np.unique(labels, return_inverse=True)[1]
     head = fit_regularised_head(bundled.features(pixels), labels, labels.max() + 1)
-    start = np.full(688, 1e-4)
+    start = np.full(784, 1e-4)
 
     def certain(rows):
         return bundled.normalise(pixels[rows]), torch.eye(int(labels.max()) + 1)[labels[rows]]

@@ -71,7 +71,7 @@ def test_a_network_is_rebuilt_from_its_number_and_uses_batch_statistics():
     assert not any(p.requires_grad for p in a.trunk.parameters())
 
 
-@pytest.mark.parametrize(("architecture", "width", "numbers"), [("small", 80, 115_520), ("resnet18", 512, 4_720_640)])
+@pytest.mark.parametrize(("architecture", "width", "numbers"), [("small", 64, 73_984), ("resnet18", 512, 4_720_640)])
 def test_the_block_is_the_last_residual_one_with_he_normal_weights(architecture, width, numbers):
     network = random_network(architecture, 0, 0, CPU)
     assert network.features(torch.randn(2, 3, 64, 64)).shape == (2, width)

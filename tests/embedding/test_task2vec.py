@@ -44,7 +44,7 @@ def test_the_domain_embedding_is_the_mean_feature_and_blind_to_labels(bundled, s
 
 def test_chunks_average_to_the_vector(bundled, shapes):
     found = embed_task(shapes, bundled, QUICK).fisher
-    assert found.chunk_means.shape == (5, 688)
+    assert found.chunk_means.shape == (5, 784)
     np.testing.assert_allclose(found.chunk_weights @ found.chunk_means, found.vector, rtol=1e-5)
     assert 0 < found.relative_error < 1
     assert 0 <= found.facts["validation_accuracy"] <= 1

@@ -79,13 +79,13 @@ def test_task_errors_use_only_training_images_to_fit():
 
 
 def record(file: Path, sha256: str) -> ExpertRecord:
-    return ExpertRecord("one", "one", "small-resnet", file.name, sha256, None)
+    return ExpertRecord("one", "one", "resnet20", file.name, sha256, None)
 
 
 def test_a_fine_tuned_expert_comes_back_from_its_file(tmp_path, bundled, shapes):
     trained = fine_tune(bundled, shapes, tmp_path, Schedule("quick", QUICK))
     expert = load_expert(record(trained.file, trained.sha256), tmp_path, CPU)
-    assert expert.features(shapes.pixels[:3]).shape == (3, 80)
+    assert expert.features(shapes.pixels[:3]).shape == (3, 64)
     assert not torch.allclose(expert.features(shapes.pixels[:3]), bundled.features(shapes.pixels[:3]))
     assert trained.training["from_weights"] == bundled.info.weights_hash
     again = fine_tune(bundled, shapes, tmp_path / "again", Schedule("quick", QUICK))
@@ -131,7 +131,7 @@ def test_the_export_holds_what_it_says(tmp_path, bundled):
             "README.md",
         }
         assert archive.read("expert.safetensors") == file.read_bytes()
-        assert load_safetensors(archive.read("head.safetensors"))["fc.weight"].shape == (3, 80)
+        assert load_safetensors(archive.read("head.safetensors"))["fc.weight"].shape == (3, 64)
         assert json.loads(archive.read("config.json"))["classes"] == ["a", "b", "c"]
         card = archive.read("README.md").decode()
     assert f"{found.accuracy:.1%}" in card

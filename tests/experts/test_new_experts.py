@@ -23,7 +23,7 @@ from t2v_core.experts.training import fine_tune
 from t2v_core.experts.weights import keep_weights, load_expert, spec_of
 from t2v_core.new_experts import add_experts
 from t2v_core.probe.bundled import SPEC, WEIGHTS
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.network import ResNet20
 from t2v_core.task.record import InputSpec
 from tests.conftest import write_folder
 
@@ -34,7 +34,7 @@ def quiet(*_) -> None:
     pass
 
 
-def add(bank: Bank, source: Path | str, architecture: str = "small-resnet", **more) -> list[dict]:
+def add(bank: Bank, source: Path | str, architecture: str = "resnet20", **more) -> list[dict]:
     options = {"task_id": None, "name": None, "input_size": None} | more
     return add_experts(bank, str(source), architecture, device=CPU, report=quiet, **options)["rows"]
 
@@ -46,7 +46,7 @@ def empty(tmp_path) -> Bank:
 
 def state(classes: int = 3, seed: int = 0) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
-    return SmallResNet(classes).state_dict()
+    return ResNet20(classes).state_dict()
 
 
 def record(bank: Bank, expert_id: str):
@@ -57,10 +57,10 @@ def test_a_file_fine_tuned_elsewhere_becomes_an_expert(empty, tmp_path, shapes):
     save_file(state(), tmp_path / "My Fish.safetensors")
     (row,) = add(empty, tmp_path / "My Fish.safetensors")
     kept = record(empty, row["id"])
-    assert (kept.name, kept.architecture, kept.task_id) == ("My Fish", "small-resnet", None)
+    assert (kept.name, kept.architecture, kept.task_id) == ("My Fish", "resnet20", None)
     expert = load_expert(kept, empty.weights, CPU)
     torch.manual_seed(0)
-    own = SmallResNet(3).eval()
+    own = ResNet20(3).eval()
     x = expert.normalise(shapes.pixels[:4])
     torch.testing.assert_close(expert.network(x), own.features(x), rtol=2e-2, atol=2e-3)
 
@@ -341,5 +341,5 @@ def test_the_papers_rate_falls_to_a_tenth(bundled, shapes, monkeypatch):
     settings = training.TrainingSettings(
         epochs=3, images_per_epoch=20, batch_size=10, learning_rate=0.1, decay_at=2, warmup=0
     )
-    training.train_classifier(SmallResNet(5), bundled.normalise(shapes.pixels[:20]), shapes.task.labels[:20], settings)
+    training.train_classifier(ResNet20(5), bundled.normalise(shapes.pixels[:20]), shapes.task.labels[:20], settings)
     np.testing.assert_allclose(rates, [0.1] * 4 + [0.01] * 2)

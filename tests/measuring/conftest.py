@@ -13,8 +13,8 @@ from t2v_core.bank.bank import Bank
 from t2v_core.bank.records import ErrorEntry, ExpertRecord
 from t2v_core.experts.weights import keep_weights
 from t2v_core.pipeline import task_record, training_digests
-from t2v_core.probe.bundled import SMALL_RESNET, SmallResNetFeatures
-from t2v_core.probe.network import SmallResNet
+from t2v_core.probe.bundled import RESNET20, ResNet20Features
+from t2v_core.probe.network import ResNet20
 from t2v_core.task.worlds import WorldTask
 
 ROLES = {"shapes": "large", "textures": "large", "sizes": "twin", "counts": "mixed", "colours": "attribute"}
@@ -50,8 +50,8 @@ def tiny_bank(tiny: Sequence[WorldTask], bundled, tmp_path) -> Bank:
         )
     for number, task in enumerate(EXPERTS):
         torch.manual_seed(number)
-        file, sha256 = keep_weights(SmallResNetFeatures(SmallResNet()), bank.weights)
-        bank.save_expert(ExpertRecord(f"expert-{task}", task, SMALL_RESNET, file.name, sha256, task))
+        file, sha256 = keep_weights(ResNet20Features(ResNet20()), bank.weights)
+        bank.save_expert(ExpertRecord(f"expert-{task}", task, RESNET20, file.name, sha256, task))
     bank.save_errors(
         ErrorEntry(w.id, f"expert-{t}", float(rng.uniform(5, 60)), 9, "made") for w in tiny for t in EXPERTS
     )

@@ -76,7 +76,7 @@ def make_bank(place: Path, *, zero_error: bool = False) -> Bank:
     experts = {f"expert-{t}": t for t in ROLES if t.startswith("a-")} | {"generic": None}
     cells = []
     for expert, task in experts.items():
-        bank.save_expert(ExpertRecord(expert, f"{expert}!", "small-resnet", expert, "", task))
+        bank.save_expert(ExpertRecord(expert, f"{expert}!", "resnet20", expert, "", task))
         cells += [ErrorEntry(t, expert, float(rng.uniform(5, 60)), 100, "made") for t in ROLES]
     if zero_error:
         cells = [
