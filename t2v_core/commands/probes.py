@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ def add_probes(command: Callable[..., argparse.ArgumentParser], commands: Any) -
     action = command(trained, "train-bundled", _train_bundled, show_facts, "Train the bundled probe on CIFAR-10.")
     action.add_argument("--data", type=Path, required=True, help="CIFAR-10 as train/<class>/* and test/<class>/*")
     action.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: into the package)")
-    action.add_argument("--epochs", type=int, help="default: 200")
+    action.add_argument("--parts", type=Path, metavar="DIR", help="keep each finished part here, and go on from them")
+    action.add_argument("--epochs", type=int, help="of each part at most (default: 200, 60, 60 and 60)")
 
 
 def _probes(o: argparse.Namespace) -> dict[str, Any]:
@@ -34,21 +34,20 @@ def _probes(o: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train_bundled(o: argparse.Namespace) -> dict[str, Any]:
-    from t2v_core.probe import bundled
+    from t2v_core.probe.bundled import SPEC, WEIGHTS
+    from t2v_core.probe.bundled_training import RECIPE, train_bundled
     from t2v_core.probe.probe import pick_device
     from t2v_core.task.decoding import decode
     from t2v_core.task.reading import scan
 
     report = Reporter()
     task = scan(o.data, trusted=True).tasks[0]
-    decoded = decode(task, bundled.SPEC, progress=lambda *p: report("reading CIFAR-10", *p))
+    decoded = decode(task, SPEC, progress=lambda *p: report("reading CIFAR-10", *p))
     train, test = decoded.take(~decoded.task.held_out), decoded.take(decoded.task.held_out)
     if len(train.task.classes) != 10 or not len(test):
         raise InputError(f"{o.data} is not CIFAR-10 with train/<class>/ and test/<class>/ of ten classes")
-    folder = o.out or bundled.WEIGHTS.parent
+    folder = o.out or WEIGHTS.parent
     folder.mkdir(parents=True, exist_ok=True)
-    weights, card = folder / bundled.WEIGHTS.name, folder / bundled.CARD.name
-    settings = replace(bundled.SCHEDULE, epochs=o.epochs or bundled.SCHEDULE.epochs, seed=o.seed)
-    device = pick_device(o.device)
-    accuracy = bundled.train_bundled(train, test, settings, device, weights, card, lambda *p: report("training", *p))
-    return {"test_accuracy": accuracy, "weights": str(weights), "card": str(card)}
+    recipe = RECIPE.varied(o.seed, o.epochs)
+    card = train_bundled(train, test, recipe, pick_device(o.device), folder, o.parts, report)
+    return {"test_accuracy": card["test_accuracy"], "folder": str(folder)}

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STEM_CHANNELS = 16
 STAGES = ((16, 3, 1), (32, 3, 2), (64, 3, 2))
 """``(channels, blocks, stride of the first block)`` of each stage."""
 
@@ -43,21 +42,22 @@ class ResNet20(nn.Module):
 
     Args:
         num_classes: outputs of the linear classifier ``fc``.
+        width: times as many channels (the bundled probe's teacher is wider).
 
     Shape:
         input ``[B, 3, H, W]`` with ``H, W >= 8``; output ``[B, num_classes]`` logits.
     """
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, width: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
+        channels = width * STAGES[0][0]
+        self.conv1 = nn.Conv2d(3, channels, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
         blocks: list[nn.Module] = []
-        channels = STEM_CHANNELS
-        for width, count, stride in STAGES:
+        for wide, count, stride in STAGES:
             for index in range(count):
-                blocks.append(BasicBlock(channels, width, stride if index == 0 else 1))
-                channels = width
+                blocks.append(BasicBlock(channels, width * wide, stride if index == 0 else 1))
+                channels = width * wide
         self.blocks = nn.Sequential(*blocks)
         self.fc = nn.Linear(channels, num_classes)
         for module in self.modules():
@@ -65,7 +65,7 @@ class ResNet20(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, x: Tensor) -> Tensor:
-        """Map ``[B, 3, H, W]`` to the pooled features ``[B, 64]``."""
+        """Map ``[B, 3, H, W]`` to the pooled features ``[B, 64 * width]``."""
         out = functional.relu(self.bn1(self.conv1(x)))
         return torch.flatten(functional.adaptive_avg_pool2d(self.blocks(out), 1), 1)
 

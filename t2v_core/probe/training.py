@@ -8,6 +8,7 @@ fall to a tenth at one epoch.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +147,44 @@ def train_classifier(
     batch_size = min(settings.batch_size, size)
     # A last partial batch would be a noisy BatchNorm estimate: leave it out.
     steps_per_epoch = size // batch_size
+
+    def losses(_: int) -> Iterator[Tensor]:
+        order = _epoch_order(labels, settings, rng)
+        for step in range(steps_per_epoch):
+            index = torch.from_numpy(order[step * batch_size : (step + 1) * batch_size]).to(device)
+            batch = augment(images[index], settings.padding, settings.flip, generator)
+            if settings.erase:
+                batch = erase(batch, settings.erase, generator)
+            yield functional.cross_entropy(logits_of(network, batch), targets[index])
+
+    return descend(network, losses, settings, steps_per_epoch, progress)
+
+
+def logits_of(network: nn.Module, batch: Tensor) -> Tensor:
+    """Logits ``[B, K]`` in float32 of a batch ``[B, 3, H, W]``, computed in bfloat16 where that is faster."""
+    with autocast(batch.device):
+        return network(batch.contiguous(memory_format=torch.channels_last)).float()
+
+
+def descend(
+    network: nn.Module,
+    losses: Callable[[int], Iterator[Tensor]],
+    settings: TrainingSettings,
+    steps_per_epoch: int,
+    progress: Progress | None = None,
+) -> float:
+    """Train ``network`` in place by the schedule of ``settings``, whatever the loss.
+
+    Args:
+        network: what is trained.
+        losses: given the epoch (from 0), yields the loss of each of its steps, computed with the network as it is then.
+        settings: epochs, learning rate and its course, momentum, weight decay.
+        steps_per_epoch: how many losses an epoch yields.
+        progress: called after every epoch.
+
+    Returns:
+        Mean training loss of the last epoch.
+    """
     total = steps_per_epoch * settings.epochs
     warm = max(1, int(settings.warmup * total))
     optimiser = torch.optim.SGD(
@@ -166,22 +205,14 @@ def train_classifier(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean_loss = math.nan
     for epoch in range(settings.epochs):
-        order = _epoch_order(labels, settings, rng)
-        losses = []
-        for step in range(steps_per_epoch):
-            index = torch.from_numpy(order[step * batch_size : (step + 1) * batch_size]).to(device)
-            batch = augment(images[index], settings.padding, settings.flip, generator)
-            if settings.erase:
-                batch = erase(batch, settings.erase, generator)
-            with autocast(device):
-                logits = network(batch.contiguous(memory_format=torch.channels_last))
-            loss = functional.cross_entropy(logits.float(), targets[index])
+        found = []
+        for loss in losses(epoch):
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             schedule.step()
-            losses.append(loss.detach())
-        mean_loss = float(torch.stack(losses).mean())
+            found.append(loss.detach())
+        mean_loss = float(torch.stack(found).mean())
         if progress is not None:
             progress(epoch + 1, settings.epochs, f"loss {mean_loss:.3f}")
     network.eval()
@@ -194,6 +225,5 @@ def predict(network: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor
     network.eval()
     logits = []
     for batch in images.split(batch_size):
-        with autocast(images.device):
-            logits.append(network(batch.contiguous(memory_format=torch.channels_last)).float())
+        logits.append(logits_of(network, batch))
     return torch.cat(logits)

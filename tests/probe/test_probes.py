@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from t2v_core.errors import InputError
 from t2v_core.probe import registry, weights
-from t2v_core.probe.bundled import CARD, WEIGHTS, train_bundled
+from t2v_core.probe.bundled import CARD, WEIGHTS
 from t2v_core.probe.registry import load_probe, torchvision_options
-from t2v_core.probe.training import TrainingSettings, erase
+from t2v_core.probe.training import erase
 from tests.conftest import QUICK
 
 CPU = torch.device("cpu")
@@ -51,16 +51,6 @@ def test_the_bundled_probe_knows_more_than_chance(bundled, worlds):
     task = worlds["shapes"].decoded
     (head,) = fit_heads(bundled.features(task.pixels)[None], task.task.labels, 5)
     assert head.validation_accuracy > 0.6
-
-
-def test_training_the_bundled_probe_writes_what_loading_reads(tmp_path, shapes):
-    train, test = shapes.take(~shapes.task.held_out), shapes.take(shapes.task.held_out)
-    settings = TrainingSettings(epochs=1, batch_size=32)
-    accuracy = train_bundled(train, test, settings, CPU, tmp_path / "w.safetensors", tmp_path / "card.json")
-    card = json.loads((tmp_path / "card.json").read_text())
-    assert card["test_accuracy"] == accuracy
-    assert card["classes"] == list(shapes.task.classes)
-    assert card["train_content_hash"] == train.content_hash
 
 
 def test_resnet34_from_a_safetensors_file(weights_folder):
