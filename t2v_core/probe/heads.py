@@ -67,8 +67,8 @@ def class_weights(labels: np.ndarray, num_classes: int) -> NDArray[np.float64]:
 
 
 def _balance(targets: Tensor, num_classes: int) -> Tensor:
-    """``class_weights`` of a part of the images, in which classes may have other shares than in the whole."""
-    return torch.from_numpy(class_weights(targets.cpu().numpy(), num_classes)).to(targets.device)
+    """``class_weights`` as float32, of all images or of a part, in which classes may have other shares."""
+    return torch.from_numpy(class_weights(targets.cpu().numpy(), num_classes)).float().to(targets.device)
 
 
 class _Descent:
@@ -115,14 +115,14 @@ def _logits(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     return torch.baddbmm(b, W, x.transpose(1, 2))
 
 
-def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, held: Tensor) -> tuple[Tensor, Tensor]:
+def _best_steps(x: Tensor, targets: Tensor, num_classes: int, held: Tensor) -> tuple[Tensor, Tensor]:
     """Early stopping: the step ``[E]`` of least validation loss, and the balanced accuracy ``[E]`` there."""
     best_loss = torch.full((len(x),), torch.inf, device=x.device)
     best_step = torch.ones(len(x), dtype=torch.long, device=x.device)
     accuracy = torch.zeros(len(x), device=x.device)
-    held_x, held_targets, held_weights = x[:, held], targets[held], weights[held]
+    held_x, held_targets = x[:, held], targets[held]
     balance = _balance(held_targets, num_classes)
-    descent = _Descent(x[:, ~held], targets[~held], weights[~held], num_classes)
+    descent = _Descent(x[:, ~held], targets[~held], _balance(targets[~held], num_classes), num_classes)
     live = torch.arange(len(x), device=x.device)
     for step in range(1, MAX_STEPS + 1):
         descent.step()
@@ -130,12 +130,12 @@ def _best_steps(x: Tensor, targets: Tensor, weights: Tensor, num_classes: int, h
             continue
         with torch.no_grad():
             logits = _logits(held_x, descent.W, descent.b)
-            loss = _mean_loss(logits, held_targets, held_weights)
+            loss = _mean_loss(logits, held_targets, balance)
             correct = logits.argmax(1) == held_targets
         better = loss < best_loss[live]
         improved = live[better]
         best_loss[improved], best_step[improved] = loss[better], step
-        accuracy[improved] = (correct[better] * balance).sum(1).float()
+        accuracy[improved] = (correct[better] * balance).sum(1)
         going = step - best_step[live] < PATIENCE
         if not going.any():
             break
@@ -179,9 +179,9 @@ def fit_heads(features: Tensor, labels: np.ndarray, num_classes: int, seed: int 
     x, mean, std = _standardise(features)
     device = features.device
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
-    weights = torch.from_numpy(class_weights(labels, num_classes)).float().to(device)
+    weights = _balance(targets, num_classes)
     held = torch.from_numpy(stratified_split(labels, VALIDATION_SHARE, seed)).to(device)
-    steps, accuracy = _best_steps(x, targets, weights, num_classes, held)
+    steps, accuracy = _best_steps(x, targets, num_classes, held)
     heads = {
         e: _head(W, b, mean[e], std[e], float(accuracy[e]), int(held.sum()), int(steps[e]))
         for e, W, b in _descend(x, targets, weights, num_classes, steps)
@@ -212,10 +212,10 @@ def fit_regularised_head(
         validate: whether to measure that accuracy; without, it is 0 on 0 images.
     """
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(features.device)
-    weights = torch.from_numpy(class_weights(labels, num_classes)).to(features.device)
 
     def fit(rows: Tensor | slice) -> Head:
-        goal, weight = targets[rows], weights[rows]
+        goal = targets[rows]
+        weight = _balance(goal, num_classes).double()
         return minimise(features[rows], num_classes, weight_decay, lambda logits: _mean_loss(logits, goal, weight)[0])
 
     whole = fit(slice(None))

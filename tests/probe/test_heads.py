@@ -7,7 +7,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from t2v_core.probe import heads
 from t2v_core.probe.heads import class_weights, fit_heads, fit_regularised_head
+from t2v_core.task.sampling import stratified_split
 
 
 def blobs(per_class: int, classes: int, dim: int, spread: float, seed: int) -> tuple[torch.Tensor, np.ndarray]:
@@ -37,6 +39,42 @@ def test_the_accuracy_of_very_uneven_classes_is_balanced():
         held = head.validation_size - 1  # of the large class, and one of the small
         shares = {hit / 2 + right / held / 2 for hit in (0, 1) for right in range(held + 1)}
         assert min(abs(head.validation_accuracy - share) for share in shares) < 1e-6
+
+
+def test_early_stopping_of_very_uneven_classes_is_that_of_a_plain_loop():
+    """A class of 2 images, of which one is set aside, has another share there than in the whole."""
+    labels = np.repeat([0, 1, 2], [2, 40, 90])
+    for seed in (1, 7, 10):
+        noise = np.random.default_rng(seed).normal(size=(132, 8))
+        z = torch.from_numpy(noise + 1.5 * np.eye(3, 8)[labels]).float()
+        assert fit_heads(z[None], labels, 3)[0].steps == steps_of_a_plain_loop(z, labels)
+
+
+def steps_of_a_plain_loop(z: torch.Tensor, labels: np.ndarray) -> int:
+    """Until patience is over, on losses that are a mean over classes of means over images."""
+    x = (z - z.mean(0)) / z.std(0, correction=0)
+    held = stratified_split(labels, heads.VALIDATION_SHARE, 0)
+    layer = torch.nn.Linear(z.shape[1], 3)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    adam = torch.optim.Adam(layer.parameters(), lr=heads.LEARNING_RATE)
+
+    def loss(part):
+        of_classes = [layer(x[part & (labels == k)]).log_softmax(1)[:, k].mean() for k in range(3)]
+        return -torch.stack(of_classes).mean()
+
+    best, best_step = np.inf, 0
+    for step in range(1, heads.MAX_STEPS + 1):
+        adam.zero_grad()
+        (loss(~held) + 0.5 * heads.WEIGHT_DECAY * layer.weight.pow(2).sum()).backward()
+        adam.step()
+        if step % heads.CHECK_EVERY == 0:
+            now = float(loss(held).detach())
+            if now < best:
+                best, best_step = now, step
+            elif step - best_step >= heads.PATIENCE:
+                break
+    return best_step
 
 
 def test_sets_fitted_together_are_fitted_as_if_alone():
