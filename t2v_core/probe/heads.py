@@ -22,6 +22,8 @@ from t2v_core.task.sampling import stratified_split
 
 LEARNING_RATE = 0.05
 WEIGHT_DECAY = 5e-4
+EPSILON = 1e-5
+"""Adam's. The biases' gradient is zero at first, as classes are balanced: a smaller one would scale up its rounding."""
 MAX_STEPS = 600
 PATIENCE = 60
 CHECK_EVERY = 5
@@ -84,7 +86,7 @@ class _Descent:
         self._x, self._targets, self._weights = x, targets, weights
         self.W = torch.zeros(len(x), num_classes, x.shape[2], device=x.device, requires_grad=True)
         self.b = torch.zeros(len(x), num_classes, 1, device=x.device, requires_grad=True)
-        self._adam = torch.optim.Adam([self.W, self.b], lr=LEARNING_RATE)
+        self._adam = torch.optim.Adam([self.W, self.b], lr=LEARNING_RATE, eps=EPSILON)
 
     def step(self) -> None:
         """One step of every set."""
