@@ -216,7 +216,7 @@ def test_what_is_said_before_an_action_counts():
 def test_domain_gives_the_vector_asked_for(capsys, bank_path, shapes_folder):
     found = run_json(capsys, "embed", shapes_folder, "--bank", bank_path, "--method", "domain")
     assert found["method"] == "domain"
-    assert found["dimension"] == len(found["vector"]) == 80
+    assert found["dimension"] == len(found["vector"]) == 64
 
 
 @pytest.mark.parametrize("option", [("--tolerance", "0.1"), ("--precision", "bfloat16")])

@@ -106,9 +106,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
         raise InputError(f"'{file}' cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
         with file.open("rb") as stream:
-            start = stream.read(2)
-        # A zip, as torch.save writes, or the first byte of a pickle.
-        pickled = start == b"PK" or start[:1] == b"\x80"
+            start = stream.read(9)
+        # A zip, as torch.save writes, or a pickle's first byte; where a header in JSON follows, that is its length.
+        pickled = start[:2] == b"PK" or (start[:1] == b"\x80" and start[8:] != b"{")
         kind = "but a pickle, which could run code when opened" if pickled else "or is damaged"
         raise InputError(
             f"'{file.name}' is not a safetensors file {kind}; write the weights with safetensors.torch.save_file"

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STAGES = ((16, 3, 1), (32, 3, 2), (64, 3, 2))
+Stages = tuple[tuple[int, int, int], ...]
 """``(channels, blocks, stride of the first block)`` of each stage."""
+
+STAGES: Stages = ((16, 3, 1), (32, 3, 2), (64, 3, 2))
+"""ResNet-20's."""
 
 
 class BasicBlock(nn.Module):
@@ -37,6 +40,16 @@ class BasicBlock(nn.Module):
         return functional.relu(self.bn2(self.conv2(out)) + self.downsample(x))
 
 
+def residual_blocks(channels: int, stages: Stages) -> list[BasicBlock]:
+    """The blocks of ``stages`` in a row, the first for ``channels`` channels."""
+    blocks = []
+    for wide, count, stride in stages:
+        for index in range(count):
+            blocks.append(BasicBlock(channels, wide, stride if index == 0 else 1))
+            channels = wide
+    return blocks
+
+
 class ResNet20(nn.Module):
     """The bundled probe's network.
 
@@ -53,13 +66,9 @@ class ResNet20(nn.Module):
         channels = width * STAGES[0][0]
         self.conv1 = nn.Conv2d(3, channels, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        blocks: list[nn.Module] = []
-        for wide, count, stride in STAGES:
-            for index in range(count):
-                blocks.append(BasicBlock(channels, width * wide, stride if index == 0 else 1))
-                channels = width * wide
-        self.blocks = nn.Sequential(*blocks)
-        self.fc = nn.Linear(channels, num_classes)
+        stages = tuple((width * wide, count, stride) for wide, count, stride in STAGES)
+        self.blocks = nn.Sequential(*residual_blocks(channels, stages))
+        self.fc = nn.Linear(stages[-1][0], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

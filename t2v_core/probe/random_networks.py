@@ -18,10 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from t2v_core.probe.bundled import SPEC
-from t2v_core.probe.network import ResNet20
+from t2v_core.probe.network import Stages, residual_blocks
 from t2v_core.task.record import InputSpec
 
 Architecture = Literal["resnet18", "small"]
+
+SMALL: Stages = ((16, 1, 1), (48, 2, 2), (80, 2, 2))
+"""The stages of the small networks. They are not the bundled probe's and do not follow it: embeddings are compared by
+architecture and seed, so what a name stands for must not change."""
 
 SPECS: dict[Architecture, InputSpec] = {
     "resnet18": InputSpec(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
@@ -51,7 +55,7 @@ def random_network(architecture: Architecture, seed: int, number: int, device: t
     """Network ``number`` of the family ``(architecture, seed)``: He-normal convolutions, BatchNorm at its start.
 
     Args:
-        architecture: ``"resnet18"`` (torchvision's) or ``"small"`` (the bundled probe's).
+        architecture: ``"resnet18"`` (torchvision's) or ``"small"`` (``SMALL``).
         seed: of the family.
         number: 0, 1, ...; a network does not depend on how many others there are.
         device: where to put it.
@@ -74,9 +78,10 @@ def random_network(architecture: Architecture, seed: int, number: int, device: t
 
 
 def _small() -> tuple[nn.Sequential, nn.Module]:
-    network = ResNet20()
-    *before, last = network.blocks
-    return nn.Sequential(network.conv1, network.bn1, nn.ReLU(), *before), last
+    channels = SMALL[0][0]
+    *before, last = residual_blocks(channels, SMALL)
+    stem = nn.Conv2d(3, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+    return nn.Sequential(*stem, *before), last
 
 
 def _resnet18() -> tuple[nn.Sequential, nn.Module]:

@@ -71,14 +71,14 @@ def test_a_network_is_rebuilt_from_its_number_and_uses_batch_statistics():
     assert not any(p.requires_grad for p in a.trunk.parameters())
 
 
-@pytest.mark.parametrize(("architecture", "width", "numbers"), [("small", 64, 73_984), ("resnet18", 512, 4_720_640)])
+@pytest.mark.parametrize(("architecture", "width", "numbers"), [("small", 80, 115_520), ("resnet18", 512, 4_720_640)])
 def test_the_block_is_the_last_residual_one_with_he_normal_weights(architecture, width, numbers):
     network = random_network(architecture, 0, 0, CPU)
     assert network.features(torch.randn(2, 3, 64, 64)).shape == (2, width)
     assert sum(p.numel() for p in network.block.parameters()) == numbers
     weight = network.block.conv1.weight
     assert float(weight.detach().std()) == pytest.approx((2 / (9 * width)) ** 0.5, rel=0.02)
-    # The whole network is there: as many convolutions as torchvision's, or the bundled probe's, has.
+    # The whole network is there: as many convolutions as torchvision's has, or SMALL says.
     layers = [m for part in (network.trunk, network.block) for m in part.modules() if isinstance(m, nn.Conv2d)]
     assert len(layers) == {"small": 13, "resnet18": 20}[architecture]
 

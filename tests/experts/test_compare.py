@@ -107,7 +107,7 @@ def test_damaged_and_foreign_weights_are_refused(tmp_path, bundled):
 def test_the_export_holds_what_it_says(tmp_path, bundled):
     file, sha256 = keep_weights(bundled.network, tmp_path)
     z, labels = features(4)
-    (found,) = compare_experts(torch.cat([z, torch.zeros(120, 72)], 1)[None], labels, np.zeros(120, bool))
+    (found,) = compare_experts(torch.cat([z, torch.zeros(120, 56)], 1)[None], labels, np.zeros(120, bool))
     facts = {
         "expert": "fish (A)",
         "trained_on": "fish (A)",
