@@ -76,7 +76,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     learned = chosen.name == Model2Vec().name
     metric = DEFAULT if learned else chosen.name
     target = task.by(chosen.method)
-    kept_here = check_kept(bank, chosen, target.weights_hash)
+    kept_here = check_kept(bank, chosen, target)
     if all(kept.space != target.space for kept in kept_here.values()):
         raise InputError(
             f"what the bank at {bank.location} keeps for {chosen.name!r} was measured with other settings than are in "

@@ -177,7 +177,7 @@ def test_what_is_offered_in_place_of_labels_is_taken(capsys, methods_path, flat)
         assert run_json(capsys, "embed", flat, "--method", method, "--bank", methods_path)["method"] == method
 
 
-def test_another_probe_than_the_banks_is_told_so(capsys, methods_path, flat, monkeypatch):
+def test_other_weights_than_the_banks_are_told_so(capsys, methods_path, flat, monkeypatch):
     keeps = Bank.embeddings
 
     def by_another(bank, method, weights_hash=None, *more, **options):
@@ -186,7 +186,7 @@ def test_another_probe_than_the_banks_is_told_so(capsys, methods_path, flat, mon
     monkeypatch.setattr(Bank, "embeddings", by_another)
     code, _, err = run(capsys, "recommend", flat, "--bank", methods_path)
     assert code == 2
-    assert "choose the probe the bank was built with" in err
+    assert "other weights of the probe 'bundled'" in err
 
 
 def test_hard_labels_and_the_authors_own_algorithm_are_there_for_the_asking(capsys, monkeypatch, methods_path, flat):

@@ -23,24 +23,29 @@ from t2v_core.selection.ways import Way
 from t2v_core.space.distances import ALPHA
 
 
-def check_kept(bank: Bank, way: Way, weights_hash: str | None = None) -> dict[str, Embedding]:
+def check_kept(bank: Bank, way: Way, target: Embedding | None = None) -> dict[str, Embedding]:
     """The embeddings by task id that a way compares, once it is clear that experts can be ranked by them.
 
     Args:
         bank: the bank with the experts.
         way: how experts are to be ranked.
-        weights_hash: of the probe; None asks of any.
+        target: what is to be compared with them, by the same weights; None asks of any.
 
     Raises:
         InputError: no expert's own task has one.
     """
-    found = bank.embeddings(way.method, weights_hash)
+    found = bank.embeddings(way.method, None if target is None else target.weights_hash)
     if any(e.task_id in found for e in bank.experts()):
         return found
-    if way.method in (PSEUDOTASK, TANGENT) and not (weights_hash and bank.embeddings(way.method)):
+    if way.method in (PSEUDOTASK, TANGENT) and not (target and bank.embeddings(way.method)):
         raise InputError(
             f"the bank at {bank.location} keeps nothing of its experts' tasks that {way.name!r} could compare; add it "
             "with `python -m t2v_core bank methods`, or choose another selector"
+        )
+    if target is not None and any(probe.id == target.probe_id for probe in bank.probes().values()):
+        raise InputError(
+            f"the bank at {bank.location} was built with other weights of the probe {target.probe_id!r}, as another "
+            "version of this program ships them; build it anew, or move its folder away and get a new demo bank"
         )
     raise InputError(
         f"no expert in the bank at {bank.location} can be ranked by this probe; choose the probe the bank was built "

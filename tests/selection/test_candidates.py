@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,9 +60,13 @@ def test_the_track_record_is_that_of_the_rule_with_its_credit(small_bank):
 def test_experts_whose_tasks_were_not_embedded_so_cannot_be_ranked(small_bank):
     with pytest.raises(InputError, match="bank methods"):
         check_kept(small_bank, PSEUDOTASK)
+    cats = check_kept(small_bank, WAYS["symmetric"])["a-cats"]
+    assert "a-cats" in check_kept(small_bank, WAYS["symmetric"], cats)
+    (probe,) = small_bank.probes().values()
+    with pytest.raises(InputError, match="other weights of the probe"):
+        check_kept(small_bank, WAYS["symmetric"], replace(cats, probe_id=probe.id, weights_hash="newer"))
     with pytest.raises(InputError, match="choose the probe the bank was built with"):
-        check_kept(small_bank, WAYS["symmetric"], "another probe")
-    assert "a-cats" in check_kept(small_bank, WAYS["symmetric"])
+        check_kept(small_bank, WAYS["symmetric"], replace(cats, probe_id="another", weights_hash="another"))
     with pytest.raises(InputError, match="no selector 'psychic'"):
         way("psychic")
 
