@@ -67,7 +67,7 @@ def embed_pseudotask(
             anew for each.
         batch_size: images a pass.
         refits: measure how far the vector moves with the head (``embedding.refits``); not with ``"variational"``.
-        progress: called with stages "features" and "Fisher".
+        progress: called with stages "features", "Fisher" and "other heads".
 
     Returns:
         The embedding. Its facts say how soft the teacher is here: ``softness``, the mean entropy of Theta over
@@ -108,7 +108,7 @@ def embed_pseudotask(
         diagonal = settings.diagonal(len(pixels), batch_size)
         found = fisher_diagonal(probe, head, pixels, _no_labels(pixels), diagonal, progress)
         if refits:
-            others = under_other_heads(probe, fit, pixels, _no_labels(pixels), settings.seed, batch_size)
+            others = under_other_heads(probe, fit, pixels, _no_labels(pixels), settings.seed, batch_size, progress)
     facts["images_used"] = found.samples
     check_informative(found.mean, name)
     seconds = time.perf_counter() - begin

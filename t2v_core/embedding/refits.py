@@ -8,6 +8,7 @@ images it is averaged over (benchmarks/README.md).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,16 @@ from numpy.typing import NDArray
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
 from t2v_core.probe.heads import Head
 from t2v_core.probe.probe import Probe
+from t2v_core.probe.record import BUNDLED
+from t2v_core.task.record import Progress
 
 REFITS = 8
-IMAGES = 64
-PASSES = 2
-"""Signed passes over each of these images under each head: one network's pass over a thousand images in all."""
+IMAGES, PASSES = 64, 2
+"""Images, and signed passes over each of them, under each head: a thousand passes in all."""
+
+DEAR_IMAGES, DEAR_PASSES = 32, 1
+"""Likewise by a probe larger than the bundled one, as many passes again as the vector itself takes being too long a
+wait: a quarter of them move the chance of being first by 0.03 (benchmarks/README.md)."""
 
 
 def under_other_heads(
@@ -29,6 +35,7 @@ def under_other_heads(
     labels: NDArray[np.int64],
     seed: int,
     batch_size: int,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """The Fisher diagonal of some of a task's images under heads fitted on images drawn with replacement.
 
@@ -39,16 +46,25 @@ def under_other_heads(
         labels: ``[N]`` classes, of which as many images are drawn as there are.
         seed: of what is drawn.
         batch_size: images a pass.
+        progress: called with stage "other heads".
 
     Returns:
         ``[REFITS, D]``; all over the same images and signs, so that nothing but the heads differs.
     """
+    dear = probe.info.id.partition(":")[0] != BUNDLED
+    images, passes = (DEAR_IMAGES, DEAR_PASSES) if dear else (IMAGES, PASSES)
     rng = np.random.default_rng([seed, 4])
     classes = [np.flatnonzero(labels == k) for k in np.unique(labels)]
-    some = rng.permutation(len(labels))[:IMAGES]
-    settings = DiagonalSettings(estimator="signs", draws=PASSES, chunks=1, seed=seed, batch_size=batch_size)
+    some = rng.permutation(len(labels))[:images]
+    settings = DiagonalSettings(estimator="signs", draws=passes, chunks=1, seed=seed, batch_size=batch_size)
+
+    def report(before: int, done: int, total: int, _: str) -> None:
+        if progress is not None:
+            progress(before + done, REFITS * total, "other heads")
+
     found = []
-    for _ in range(REFITS):
+    for number in range(REFITS):
         head = fit(np.concatenate([rng.choice(rows, len(rows)) for rows in classes]))
-        found.append(fisher_diagonal(probe, head, pixels[some], np.zeros(len(some), np.int64), settings).mean)
+        step = partial(report, number * len(some))
+        found.append(fisher_diagonal(probe, head, pixels[some], np.zeros(len(some), np.int64), settings, step).mean)
     return np.stack(found).astype(np.float32)

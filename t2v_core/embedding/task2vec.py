@@ -127,7 +127,7 @@ def embed_task(
         settings: options.
         batch_size: images a pass.
         refits: measure how far the vector moves with the head (``embedding.refits``); not with ``"variational"``.
-        progress: called with stages "features" and "Fisher".
+        progress: called with stages "features", "Fisher" and "other heads".
 
     Raises:
         InputError: fewer than two classes, all images are one and the same to the probe, or the labels have nothing
@@ -163,7 +163,7 @@ def embed_task(
         diagonal = settings.diagonal(len(labels), batch_size)
         fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
         if refits:
-            others = under_other_heads(probe, fit, pixels, labels, settings.seed, batch_size)
+            others = under_other_heads(probe, fit, pixels, labels, settings.seed, batch_size, progress)
     facts["images_used"] = fisher.samples
     check_informative(fisher.mean, decoded.task.name)
     end = time.perf_counter()

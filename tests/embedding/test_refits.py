@@ -9,8 +9,9 @@ import pytest
 
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.record import Embedding
-from t2v_core.embedding.refits import REFITS
+from t2v_core.embedding.refits import DEAR_IMAGES, IMAGES, REFITS
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+from t2v_core.errors import Cancelled
 from t2v_core.fisher.variational import VariationalSettings
 
 QUICK = {"total_draws": 60, "chunks": 4}
@@ -33,6 +34,28 @@ def test_refits_change_no_vector_and_repeat(shapes, bundled, embed):
     np.testing.assert_array_equal(found.refits, again.refits)
     assert (found.refits.std(0) > 0).mean() > 0.9  # the heads do differ, and the filters with them
     assert found.space == plain.space
+
+
+def test_refits_tell_how_far_they_are_and_can_be_stopped(shapes, bundled):
+    seen = []
+    embed_task(shapes, bundled, Task2VecSettings(**QUICK), refits=True, progress=lambda *step: seen.append(step))
+    heads = [(done, total) for done, total, text in seen if text == "other heads"]
+    assert heads == sorted(heads) and heads[-1] == (REFITS * IMAGES, REFITS * IMAGES)
+
+    def stop(done: int, total: int, text: str) -> None:
+        if text == "other heads":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        embed_task(shapes, bundled, Task2VecSettings(**QUICK), refits=True, progress=stop)
+
+
+def test_a_large_probe_looks_at_fewer_images_under_other_heads(shapes, bundled):
+    """A quarter of the passes, whose wait is as long as that for the vector itself."""
+    large = replace(bundled, info=replace(bundled.info, id="resnet34"))
+    seen = []
+    embed_task(shapes, large, Task2VecSettings(**QUICK), refits=True, progress=lambda *step: seen.append(step))
+    assert seen[-1] == (REFITS * DEAR_IMAGES, REFITS * DEAR_IMAGES, "other heads")
 
 
 def test_the_spread_is_that_of_chunks_and_of_heads():
