@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 
@@ -12,6 +13,9 @@ from t2v_core.errors import InputError
 from t2v_core.task.images import prepare
 from t2v_core.task.record import DecodedTask, InputSpec, Progress, Skipped, Task
 from t2v_core.task.streaming import stream
+
+RELEASE_BYTES = 64 * 2**20
+"""Pixels written to a file before their pages are given back."""
 
 
 def decode(
@@ -40,6 +44,7 @@ def decode(
         InputError: no image could be read, or too few of a class.
     """
     pixels = _allocate((len(task), spec.crop, spec.crop, 3), budget_bytes)
+    often = max(1, RELEASE_BYTES // max(1, pixels[:1].nbytes))
     names = task.names
 
     def decode_one(row: int) -> str:
@@ -49,7 +54,9 @@ def decode(
 
     digests = [""] * len(task)
     failures: dict[int, Skipped] = {}
-    for row, outcome in stream(decode_one, len(task), workers=workers, progress=progress):
+    for done, (row, outcome) in enumerate(stream(decode_one, len(task), workers=workers, progress=progress), start=1):
+        if done % often == 0:
+            _release(pixels)
         if isinstance(outcome, InputError):
             failures[row] = Skipped(names[row], str(outcome))
         else:
@@ -60,6 +67,9 @@ def decode(
     for target, row in enumerate(kept):
         if target != row:
             pixels[target] = pixels[row]  # close the gaps in place: a second array might not fit
+            if target % often == 0:
+                _release(pixels)
+    _release(pixels)
     skipped = tuple(failures[row] for row in sorted(failures))
     reduced = task.take(kept) if failures else task
     return DecodedTask(reduced, pixels[: len(kept)], tuple(digests[row] for row in kept), skipped)
@@ -80,6 +90,13 @@ def _allocate(shape: tuple[int, ...], budget_bytes: int) -> NDArray[np.uint8]:
                 "free some space or take fewer images"
             ) from error
         return np.memmap(file, np.uint8, mode="w+", shape=shape)
+
+
+def _release(pixels: NDArray[np.uint8]) -> None:
+    """Give back the memory behind pixels that lie in a file, where it would count as this process's own until then."""
+    file = pixels.base if isinstance(pixels, np.memmap) else None
+    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)  # of a shared file: what was written stays in it
 
 
 def _check_enough_left(task: Task, failures: dict[int, Skipped]) -> None:

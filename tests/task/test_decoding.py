@@ -1,8 +1,11 @@
 import os
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +191,25 @@ def test_three_thousand_images_in_bounded_memory(tmp_path, temporary_folder):
     assert list(temporary_folder.iterdir()) == []
     np.testing.assert_array_equal(decoded.pixels[0], decoded.pixels[1499])
     assert decoded.pixels[0].std() > 1 and (decoded.pixels[0] != decoded.pixels[1500]).any()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the most memory a process had there")
+def test_pixels_in_a_file_do_not_count_as_memory(tmp_path):
+    """400 images of 512 pixels are 300 MiB; the process that decodes them stays below 200."""
+    fill(tmp_path / "pets", class_names({"a": 200, "b": 200}))
+    code = (
+        "import re, sys; from pathlib import Path; from t2v_core.task.reading import scan;"
+        "from t2v_core.task.decoding import decode; from t2v_core.task.record import InputSpec;"
+        "d = decode(scan(Path(sys.argv[1])).tasks[0], InputSpec(512, 512, (0,) * 3, (1,) * 3), budget_bytes=1);"
+        "peak = re.search(r'VmHWM:\\s*(\\d+)', Path('/proc/self/status').read_text())[1];"
+        "print(d.pixels.nbytes >> 20, int(peak) >> 10, d.pixels[7].std() > 1)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "pets")], capture_output=True, text=True, check=True
+    )
+    size, peak, there = done.stdout.split()
+    assert int(size) == 300 and there == "True"
+    assert int(peak) < 200
 
 
 def test_a_full_disk_is_said_before_the_work(folder, monkeypatch):
