@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+from collections.abc import Sequence
 
 import numpy as np
 
+from t2v_core.task.layout import display
 from t2v_core.task.record import BoolArray, IntArray, Task
 
 
 def subsample(task: Task, max_images: int, seed: int) -> Task:
     """Keep at most ``max_images`` images for fitting and as many held-out ones, balanced over classes.
 
-    An image is kept for the rank of a hash of seed and name within its class. So the choice depends
-    neither on the order of the files nor on the numbering of the classes, and a larger sample
-    contains the smaller one.
+    An image is kept for the rank of a hash of seed and name within its class, the name below the folder that holds
+    all of them. So the choice depends neither on the order of the files, nor on the numbering of the classes, nor on
+    whether the folder itself was packed with them, and a larger sample contains the smaller one.
 
     Args:
         task: any.
@@ -29,7 +32,7 @@ def subsample(task: Task, max_images: int, seed: int) -> Task:
     held_out = int(task.held_out.sum())
     if max(len(task) - held_out, held_out) <= max_images:
         return task
-    rank = np.array([hashlib.sha256(f"{seed}\t{name}".encode()).hexdigest() for name in task.names])
+    rank = np.array([hashlib.sha256(f"{seed}\t{name}".encode()).hexdigest() for name in _below_all(task.names)])
     chosen = [_choose(task, part, rank, max_images) for part in (~task.held_out, task.held_out)]
     return task.take(np.sort(np.concatenate(chosen)))
 
@@ -71,6 +74,13 @@ def stratified_split(labels: IntArray, share: float, seed: int) -> BoolArray:
         if len(rows) > 1:
             aside[rows[: min(max(round(share * len(rows)), 1), len(rows) - 1)]] = True
     return aside
+
+
+def _below_all(names: Sequence[str]) -> list[str]:
+    """Names below the folder that all of them lie in, accents spelt alike whatever system wrote them."""
+    shown = [display(name) for name in names]
+    common = posixpath.commonpath([name.rpartition("/")[0] for name in shown])
+    return [name.removeprefix(f"{common}/") for name in shown]
 
 
 def _choose(task: Task, part: BoolArray, rank: np.ndarray, max_images: int) -> IntArray:

@@ -1,3 +1,6 @@
+import unicodedata
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,6 +64,21 @@ def test_another_seed_chooses_otherwise_and_a_larger_sample_contains_the_smaller
     twenty = set(subsample(task, 20, 1).names)
     assert twenty != set(subsample(task, 20, 2).names)
     assert twenty < set(subsample(task, 40, 1).names)
+
+
+def test_a_folder_gives_the_same_images_as_its_zip_and_as_a_copy_made_elsewhere():
+    """Packed, all names begin with the folder; macOS spells accents in two characters."""
+
+    def chosen(rename) -> list[str]:
+        task = make_task([30, 30])
+        names = [f"{'Grün' if k else 'Rot'}/{i}.png" for k, i in zip(task.labels, range(60), strict=True)]
+        source = ArraySource(np.zeros((60, 1, 1, 3), np.uint8), [rename(name) for name in names])
+        return [names[i] for i in subsample(replace(task, source=source), 20, 0).index]
+
+    plain = chosen(lambda name: name)
+    assert chosen(lambda name: f"my photos/2026/{name}") == plain
+    assert chosen(lambda name: unicodedata.normalize("NFD", name)) == plain
+    assert chosen(lambda name: name[::-1]) != plain
 
 
 def test_class_numbering_does_not_matter():
