@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.chart import draw
-from pages.common.data import audit_numbers, audit_table, compared
-from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page, plain
+from pages.common.data import audit_numbers, audit_table, compared, why_static
+from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page, plain, told
 from pages.common.selected import selected
 from pages.common.space import records
 from pages.common.takeaway import download
@@ -103,9 +103,12 @@ else:
     )
     show_audit(table)
     by_kind = {kind: table[table["kind"] == kind].set_index("rule") for kind in KIND_TITLES}
+    causes = why_static(bank)
     st.markdown(
         "\n".join(
-            f"- **{KIND_TITLES[k]}:** {beside_default(rows)}." for k, rows in by_kind.items() if DEFAULT in rows.index
+            f"- **{KIND_TITLES[k]}:** {beside_default(rows)}. {told(causes[k])}"
+            for k, rows in by_kind.items()
+            if DEFAULT in rows.index
         )
     )
     st.caption("Points are the mean difference of two rules on the same tasks, with its 95 % interval over tasks.")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.common.chart import draw
 from pages.common.efficiency import show_efficiency
-from pages.common.frame import BANK, open_page, show_error
+from pages.common.frame import BANK, open_page, show_error, told
 from pages.common.selected import carry_choice
 from pages.common.selection import (
     UNLEARNED,
@@ -32,6 +32,7 @@ from t2v_core.figures.regret import alpha_curve, regret_intervals
 from t2v_core.selection.audit import ALL, audit_table
 from t2v_core.selection.nearest import TunedAlpha
 from t2v_core.selection.published import ERRORS
+from t2v_core.selection.ways import DEFAULT
 from t2v_core.space.distances import ALPHA
 
 THIS, PUBLISHED, OWN = "This bank", "Published: iNat+CUB", "Your own tables"
@@ -144,6 +145,8 @@ def show_rules(study: Study, kind: str, rules: list[str]) -> None:
     draw(regret_intervals(own), key="regret", file="loss-by-rule", alt="Loss of every rule with its interval")
     st.markdown("\n".join(f"- **{rule}**: {found.judged[rule].verdict}" for rule in [*rules, "static"]))
     notes = [*study.notes, *found.notes]
+    if DEFAULT in shown and found.why_static:
+        notes.append(f"*{DEFAULT}*: {told(found.why_static)}")
     if found.offset:
         notes.append(f"Where the best error is 0 no loss is defined, so {found.offset:g} is added to every best error.")
     if notes:

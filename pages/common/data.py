@@ -31,7 +31,12 @@ def audit_table(bank: Bank) -> pd.DataFrame:
 
     See ``selection.audit.audit_table``.
     """
-    return _audit_table(bank, bank.location, bank.version())
+    return _audits(bank, bank.location, bank.version())[0]
+
+
+def why_static(bank: Bank) -> dict[str, str]:
+    """By kind of target, what makes static strong where the default rule does not beat it; else empty."""
+    return _audits(bank, bank.location, bank.version())[1]
 
 
 AUDIT_COLUMNS = {
@@ -89,11 +94,10 @@ def _task_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
 
 
 @st.cache_resource(show_spinner="Judging the rules of choice …", max_entries=4)
-def _audit_table(_bank: Bank, location: str, version: int) -> pd.DataFrame:
-    rules = [Nearest(metric) for metric in METRICS]
-    return table_of_audits(audit_by_kind(from_bank(_bank).targets(), rules), ("static", DEFAULT)).dropna(
-        subset=["mean"]
-    )
+def _audits(_bank: Bank, location: str, version: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    audits = audit_by_kind(from_bank(_bank).targets(), [Nearest(metric) for metric in METRICS])
+    table = table_of_audits(audits, ("static", DEFAULT)).dropna(subset=["mean"])
+    return table, {kind: found.why_static for kind, found in audits.items()}
 
 
 @st.cache_data(show_spinner=False, max_entries=4)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from t2v_core.errors import InputError
+from t2v_core.selection.breadth import why_static
 from t2v_core.selection.meta_task import KINDS, MetaTask
 from t2v_core.selection.regret import (
     BoolArray,
@@ -21,6 +22,7 @@ from t2v_core.selection.regret import (
     weighted_tau,
 )
 from t2v_core.selection.selectors import REFERENCES, Given, Selector
+from t2v_core.selection.ways import DEFAULT
 from t2v_core.selection.words import counted, listed, verdict
 
 TOP = (1, 3, 5)
@@ -78,6 +80,7 @@ class Audit:
         judged: per name, the references first.
         missing: candidates whose error was not measured.
         notes: what a reader of the numbers must know, one sentence each.
+        why_static: what makes the static rule strong here, where the default rule does not beat it; else empty.
     """
 
     meta: MetaTask
@@ -86,6 +89,7 @@ class Audit:
     judged: dict[str, Judged]
     missing: int
     notes: tuple[str, ...]
+    why_static: str
 
 
 def audit(meta: MetaTask, selectors: Sequence[Selector], *, offset: float = 0.0, seed: int = 0) -> Audit:
@@ -152,7 +156,10 @@ def audit(meta: MetaTask, selectors: Sequence[Selector], *, offset: float = 0.0,
         )
     missing = int((meta.allowed & np.isnan(meta.errors)).sum())
     notes = tuple(_notes(meta, [judged[s.name] for s in selectors], missing))
-    return Audit(meta, offset, found["", "best"], judged, missing, notes)
+    usual = judged.get(DEFAULT)
+    beaten = usual is None or usual.gains["static"].low > 0
+    why = "" if beaten else why_static(meta, scores[DEFAULT], offset=offset, seed=seed)
+    return Audit(meta, offset, found["", "best"], judged, missing, notes, why)
 
 
 def needs_offset(meta: MetaTask) -> BoolArray:

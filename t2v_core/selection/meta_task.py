@@ -61,6 +61,7 @@ class MetaTask:
         paths: ``[T]`` place in a taxonomy from coarse to fine, or empty.
         generic: ``[T]`` error in % of the expert that was not fine-tuned; None where there is none.
         vectors: the embeddings behind selectors that measure distances; None where only errors are known.
+        learned: ``[E]`` classes that each expert learned to tell apart, 0 where unknown; None where none is known.
     """
 
     name: str
@@ -74,6 +75,7 @@ class MetaTask:
     paths: tuple[tuple[str, ...], ...] = ()
     generic: FloatArray | None = None
     vectors: Vectors | None = None
+    learned: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.tasks), len(self.experts))
@@ -132,6 +134,7 @@ def from_bank(bank: Bank, info: ProbeInfo | None = None) -> MetaTask:
     tasks, everyone = bank.tasks(), bank.experts()
     experts = [e for e in everyone if e.id != GENERIC]
     info = info or next(iter(bank.probes().values()), None)
+    classes = {t.id: len(t.classes) for t in tasks}
     errors = bank.errors().reindex(index=[t.id for t in tasks], columns=[e.id for e in everyone])
     return MetaTask(
         name="this bank",
@@ -145,6 +148,7 @@ def from_bank(bank: Bank, info: ProbeInfo | None = None) -> MetaTask:
         paths=tuple(t.taxonomy for t in tasks),
         generic=errors[GENERIC].to_numpy(float) if GENERIC in errors else None,
         vectors=_vectors(bank, info, tasks, experts) if info is not None and tasks and experts else None,
+        learned=np.array([classes.get(e.task_id or "", 0) for e in experts], dtype=np.int64),
     )
 
 

@@ -67,7 +67,8 @@ def audit_files(
 
 
 def audit_rows(bank: Bank, seed: int = 0, over: Sequence[str] = ("static", "asymmetric")) -> dict[str, Any]:
-    """The audit of all selectors of a bank as ``rows``, one a kind of target and rule (see ``audit_table``).
+    """The audit of all selectors of a bank as ``rows``, one a kind of target and rule (see ``audit_table``); and
+    ``why_static`` by kind (see ``Audit``).
 
     Args:
         bank: the bank.
@@ -83,14 +84,19 @@ def audit_rows(bank: Bank, seed: int = 0, over: Sequence[str] = ("static", "asym
         if rule not in rules:
             raise InputError(f"there is no rule {rule!r} in the bank at {bank.location}; choose among {sorted(rules)}")
     table = audit_table(audits, over=over)
-    return {"bank": bank.location, "rows": json.loads(table.to_json(orient="records")), "seed": seed}
+    why = {kind: found.why_static for kind, found in audits.items() if found.why_static}
+    rows = json.loads(table.to_json(orient="records"))
+    return {"bank": bank.location, "rows": rows, "why_static": why, "seed": seed}
 
 
 def audit_text(result: dict[str, Any]) -> str:
     """The result of ``audit_files`` or ``audit_rows`` for people."""
     if "rows" in result:
         table = pd.DataFrame(result["rows"])
-        return "no measured errors" if table.empty else table.drop(columns="verdict").round(2).to_string(index=False)
+        if table.empty:
+            return "no measured errors"
+        shown = table.drop(columns="verdict").round(2).to_string(index=False)
+        return "\n\n".join([shown, *(f"{kind}: {why}" for kind, why in result["why_static"].items())])
     lines = [f"note: {note}" for note in result["notes"]]
     lines += ["", f"best possible expert: {_cell(result['optimal'])} % error", ""]
     lines.append(f"{'rule':<10} {'error increase over the best, %':<34} tasks")
