@@ -5,6 +5,8 @@ Every finished part is written at once, so a build that was cut off goes on wher
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -71,37 +73,29 @@ def build_demo(
         report: progress.
 
     Returns:
-        Seconds spent in each stage.
+        Seconds spent in each stage, those of a build that was cut off included.
     """
     settings = settings or Task2VecSettings.for_probe(probe_name, None, seed=seed)
     training = replace(training, seed=seed)
-    seconds = {}
+    about = {
+        "probe": probe_name,
+        "embedding": settings.record(),
+        "training": asdict(training),
+        "protocol": PROTOCOL,
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {workers} processes of one thread, cpu",
+    }
+    record = _Record(bank, about)
     with _pool(workers) as pool:
-        started = time.perf_counter()
-        _embed_all(bank, tasks, probe_name, settings, pool, report)
-        add_missing(bank, tasks)  # to tasks embedded before banks kept pictures
-        seconds["embed"] = time.perf_counter() - started
-        started = time.perf_counter()
-        _save_generic(bank)
-        _train_all(bank, [t for t in tasks if t.kind in EXPERT_KINDS], training, pool, report)
-        seconds["train"] = time.perf_counter() - started
-        started = time.perf_counter()
-        _fill_all(bank, tasks, pool, workers, report)
-        seconds["errors"] = time.perf_counter() - started
-    bank.record_fact(
-        "build",
-        {
-            "version": __version__,
-            "probe": probe_name,
-            "embedding": settings.record(),
-            "training": asdict(training),
-            "protocol": PROTOCOL,
-            "torch": torch.__version__,
-            "machine": f"{platform.machine()}, {workers} processes of one thread, cpu",
-            "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        },
-    )
-    return seconds
+        with record.stage("embed"):
+            _embed_all(bank, tasks, probe_name, settings, pool, report)
+            add_missing(bank, tasks)  # to tasks embedded before banks kept pictures
+        with record.stage("train"):
+            _save_generic(bank)
+            _train_all(bank, [t for t in tasks if t.kind in EXPERT_KINDS], training, pool, report)
+        with record.stage("errors"):
+            _fill_all(bank, tasks, pool, workers, report)
+    return record.seconds
 
 
 def verify(
@@ -118,7 +112,7 @@ def verify(
 
     Returns:
         ``task, expert, d_sym`` between stored and recomputed embedding, ``stored_error,
-        recomputed_error`` in %, and ``verified``.
+        recomputed_error`` in %, ``verified``, and ``fault``, a sentence where it is not.
 
     Raises:
         InputError: the bank does not hold the task or expert, or the images differ from those it was built from.
@@ -145,14 +139,51 @@ def verify(
     (error,) = task_errors([torch.from_numpy(features)], task.labels, task.held_out)
     stored_error = float(bank.errors().loc[item.id, expert.id])
     distance = float(symmetric(stored.vector, again.vector)[0, 0])
+    verified = distance < VERIFY_DISTANCE and abs(error - stored_error) < VERIFY_ERROR
+    fault = (
+        f"the bank at {bank.location} is not what its images give: task {item.id!r} comes out at d_sym {distance:.4f} "
+        f"(below {VERIFY_DISTANCE:g} is rounding), the error of {expert.id!r} at {error:.2f} % in place of "
+        f"{stored_error:.2f} %; build it anew"
+    )
     return {
         "task": item.id,
         "expert": expert.id,
         "d_sym": distance,
         "stored_error": stored_error,
         "recomputed_error": error,
-        "verified": distance < VERIFY_DISTANCE and abs(error - stored_error) < VERIFY_ERROR,
+        "verified": verified,
+        "fault": "" if verified else fault,
     }
+
+
+def code_version() -> str:
+    """The version, and what tells the code of one commit from that of another: a hash of the package's sources."""
+    root = Path(__file__).parent
+    content = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        content.update(f"{file.relative_to(root).as_posix()}\n{file.read_text(encoding='utf-8')}\n".encode())
+    return f"{__version__}+{content.hexdigest()[:12]}"
+
+
+class _Record:
+    """What the bank says of how it was built; a build that goes on where another was cut off adds its time."""
+
+    def __init__(self, bank: Bank, about: dict[str, Any]) -> None:
+        before: Any = bank.facts().get("build", {})
+        same = before and json.loads(json.dumps(about)) == {name: before.get(name) for name in about}
+        self.seconds: dict[str, float] = dict(before["seconds"]) if same else {}
+        self._bank, self._about = bank, {"version": code_version()} | about
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage, whether it comes to its end or not."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self.seconds[name] = round(spent, 1)
+            self._bank.record_fact("build", self._about | {"seconds": self.seconds})
 
 
 def _embed_all(

@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has read enough; without this Python complains once more as it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if fault := result.get("fault"):
+        say(f"error: {fault}")
+        return 1
     return 0
 
 

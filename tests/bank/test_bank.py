@@ -84,8 +84,24 @@ def test_building_again_repeats_nothing(bank, worlds, monkeypatch):
     kinds = {"shapes": "large", "textures": "large", "digits": "broad"}
     tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
     before = bank.counts()
-    building.build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
+    spent = bank.facts()["build"]["seconds"]
+    again = building.build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
     assert bank.counts() == before
+    built = bank.facts()["build"]
+    assert built["seconds"] == again
+    assert all(again[stage] >= spent[stage] for stage in ("embed", "train", "errors"))  # the first build's too
+    assert built["version"] == building.code_version()
+
+
+def test_the_code_version_changes_with_the_code(monkeypatch, tmp_path):
+    from t2v_core import building
+
+    monkeypatch.setattr(building, "__file__", str(tmp_path / "building.py"))
+    found = []
+    for text in ("x = 1", "x = 1", "x = 2"):
+        (tmp_path / "a.py").write_text(text)
+        found.append(building.code_version())
+    assert found[0] == found[1] != found[2]
 
 
 def test_experts_are_trained_anew_on_other_images_and_from_other_weights(bank, worlds):
