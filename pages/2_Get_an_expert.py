@@ -19,17 +19,30 @@ from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.jobs.store import DONE, Job, JobStore
 
+REFUSED = "refused"
+"""In the session: why nothing can be made of an upload, which is gone by then."""
+
 
 def take_in(bank: Bank) -> None:
     """Ask for images, show what they are, and start the job."""
-    source, name = _ask_for_images(bank)
+    source, name, shown = _ask_for_images(bank)
     if source is None:
         _explain()
         return
+    if REFUSED in st.session_state:
+        show_error(st.session_state[REFUSED])
+        _offer_other_images()
+        return
+    about = str(source), name, shown, stamp(source)
     try:
-        seen = preview(str(source), name, stamp(source))
+        seen = preview(*about)
+        if seen.attributes:
+            seen = preview(*about, st.selectbox("Which attribute is the task?", seen.attributes))
     except InputError as error:
         show_error(error)
+        if "upload" in st.session_state:  # what is of no use stays no longer; the reason does
+            source.unlink(missing_ok=True)
+            st.session_state[REFUSED] = error
         _offer_other_images()
         return
     with show_heading(seen):
@@ -44,12 +57,15 @@ def take_in(bank: Bank) -> None:
             show_without_labels(bank, seen)
 
 
-def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
-    """What was given, as a path and a name; uploads leave memory for the disk at once."""
+def _ask_for_images(bank: Bank) -> tuple[Path | None, str, str]:
+    """What was given: where it lies, what to call the task, and what the person calls it (empty: by its path).
+
+    Uploads leave memory for the disk at once.
+    """
     if "upload" in st.session_state:
-        path, name = st.session_state["upload"]
-        if Path(path).exists():
-            return Path(path), name
+        path, name, shown = st.session_state["upload"]
+        if Path(path).exists() or REFUSED in st.session_state:
+            return Path(path), name, shown
         del st.session_state["upload"]
     sweep(bank)
     ways = ["A folder", "A zip file", *(["A path on the server"] if allowed_roots() else [])]
@@ -68,17 +84,17 @@ def _ask_for_images(bank: Bank) -> tuple[Path | None, str]:
         if text:
             try:
                 path = server_path(text)
-                return path, path.stem
+                return path, path.stem, ""
             except InputError as error:
                 show_error(error)
     if files:
         with st.spinner("Receiving your images …"):
-            path, name = stage_upload(bank, files)
-        st.session_state["upload"] = (str(path), name)
+            path, name, shown = stage_upload(bank, files)
+        st.session_state["upload"] = (str(path), name, shown)
         # A new key makes Streamlit release the upload, which it would otherwise hold in memory.
         st.session_state["upload_generation"] += 1
         st.rerun()
-    return None, ""
+    return None, "", ""
 
 
 def _explain() -> None:
@@ -108,6 +124,7 @@ def _offer_other_images() -> None:
 
 
 def _forget_upload() -> None:
+    st.session_state.pop(REFUSED, None)
     if staged := st.session_state.pop("upload", None):
         Path(staged[0]).unlink(missing_ok=True)
     else:

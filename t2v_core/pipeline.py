@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,8 +20,8 @@ from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.random_networks import SPECS
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.probe.registry import load_probe
-from t2v_core.request import FoundTask, Options, Report, find_task, read_task, staged, suited_networks
-from t2v_core.task.record import DecodedTask, Progress
+from t2v_core.request import MOST_LISTED, FoundTask, Options, Report, find_task, read_task, staged, suited_networks
+from t2v_core.task.record import DecodedTask, Progress, Skipped
 from t2v_core.task.thumbnails import strip_of
 
 UNLABELLED = "The images carry no labels, so PseudoTask embeds them: the probe's own classifier stands in for labels."
@@ -42,6 +42,7 @@ class EmbeddedTask:
         decoded: pixels at the network's input size.
         learnable: whether its labels say enough to learn from.
         warnings: sentences.
+        skipped: files left out.
         seconds: wall time a stage.
     """
 
@@ -52,7 +53,13 @@ class EmbeddedTask:
     decoded: DecodedTask
     learnable: bool
     warnings: list[str]
+    skipped: tuple[Skipped, ...]
     seconds: dict[str, float]
+
+    @property
+    def left_out(self) -> list[dict[str, str]]:
+        """Files left out, as JSON: ``name, reason``; the first ``MOST_LISTED``."""
+        return [asdict(file) for file in self.skipped[:MOST_LISTED]]
 
     @property
     def embedding(self) -> Embedding:
@@ -126,6 +133,7 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
         decoded=decoded,
         learnable=found.learnable,
         warnings=found.warnings + warnings,
+        skipped=(*found.skipped, *decoded.skipped),
         seconds=seconds,
     )
 

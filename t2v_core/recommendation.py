@@ -132,6 +132,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         "audit": json.loads(audit_table(audits).to_json(orient="records")),
         "track_record": [record.as_json() for record in track_records(audits, chosen, target.probe_id)],
         "warnings": task.warnings,
+        "left_out": task.left_out,
         "seconds": {name: round(value, 2) for name, value in task.seconds.items()},
     }
     if out is not None:
@@ -227,7 +228,7 @@ def _write(
         row = ranked.get(expert.id)
         facts = {
             "expert": expert.name,
-            "trained_on": row["task_name"] if row else "CIFAR-10 only",
+            "trained_on": row["task_name"] if row else None,  # the generic one
             "task": task.record.name,
             "images": result["task"]["images"],
             "distance": row["distance"] if row else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from t2v_core.errors import InputError
 from t2v_core.selection.ways import REMAINING
 from t2v_core.task.decoding import decode
 from t2v_core.task.reading import look, warnings_for
-from t2v_core.task.record import DecodedTask, InputSpec, Progress, Task
+from t2v_core.task.record import DecodedTask, InputSpec, Progress, Skipped, Task
 from t2v_core.task.sampling import subsample
 
 Report = Callable[[str, int, int, str], None]
@@ -25,6 +25,9 @@ READING = "reading images"
 
 SMALL = 64
 """Pixels of the shorter side up to which images are small."""
+
+MOST_LISTED = 1000
+"""Files left out that a result names."""
 
 LOOKED_AT = 9
 """Images that tell how large those of a task are."""
@@ -85,11 +88,13 @@ class FoundTask:
     Attributes:
         task: the task.
         warnings: sentences about files left out.
+        skipped: those files.
         fault: what keeps a method from learning from its labels; empty where nothing does.
     """
 
     task: Task
     warnings: list[str]
+    skipped: tuple[Skipped, ...]
     fault: str
 
     @property
@@ -108,14 +113,17 @@ class FoundTask:
 
 
 def staged(report: Report, stage: str) -> Progress:
-    """A progress callback that names its stage and adds the time left."""
-    begin = time.monotonic()
+    """A progress callback that names its stage and adds speed and time left, from anew where counting starts anew."""
+    begin, first, last = time.monotonic(), 0, 0
 
     def progress(done: int, total: int, message: str) -> None:
-        elapsed = time.monotonic() - begin
-        if done and elapsed > 1 and done < total:
-            rate = f", {done / elapsed:.0f}/s" if done >= elapsed else ""
-            message = f"{message}{rate}, about {elapsed / done * (total - done):.0f} s left"
+        nonlocal begin, first, last
+        if done < last:
+            begin, first = time.monotonic(), done
+        elapsed, since, last = time.monotonic() - begin, done - first, done
+        if since and elapsed > 1 and done < total:
+            rate = f", {since / elapsed:.0f}/s" if since >= elapsed else ""
+            message = f"{message}{rate}, about {elapsed / since * (total - done):.0f} s left"
         report(stage, done, total, message)
 
     return progress
@@ -133,18 +141,22 @@ def find_task(path: Path, name: str | None = None, attribute: str | None = None)
     found, fault = look(path, name=name)
     warnings = list(found.warnings)
     if found.skipped:
-        shown = ", ".join(f"'{s.name}' {s.reason}" for s in found.skipped[:3])
-        more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
-        warnings.append(f"{len(found.skipped)} files were left out: {shown}{more}.")
+        what = f"{len(found.skipped):,} files were" if len(found.skipped) > 1 else "1 file was"
+        warnings.append(f"{what} left out: {_first_few(found.skipped)}.")
     if len(found.tasks) == 1:
-        return FoundTask(found.tasks[0], warnings, fault)
+        return FoundTask(found.tasks[0], warnings, found.skipped, fault)
     by_attribute = {t.classes[1]: t for t in found.tasks}
     if attribute not in by_attribute:
         raise InputError(
             f"labels.csv has {len(by_attribute)} attributes and each is a task of its own; "
             f"name one of: {', '.join(by_attribute)}"
         )
-    return FoundTask(by_attribute[attribute], warnings, fault)
+    return FoundTask(by_attribute[attribute], warnings, found.skipped, fault)
+
+
+def _first_few(skipped: Sequence[Skipped], most: int = 3) -> str:
+    shown = "; ".join(f"'{s.name}' {s.reason}" for s in skipped[:most])
+    return shown + (f"; and {len(skipped) - most:,} more" if len(skipped) > most else "")
 
 
 def suited_networks(task: Task) -> Literal["resnet18", "small"]:
@@ -200,6 +212,7 @@ def read_task(
         )
     decoded = decode(sampled, spec, progress=staged(report, READING), blind=blind)
     if decoded.skipped:
-        shown = "; ".join(f"'{s.name}' {s.reason}" for s in decoded.skipped[:3])
-        warnings.append(f"{len(decoded.skipped)} images could not be read and were left out: {shown}.")
+        number = len(decoded.skipped)
+        what = f"{number:,} images could not be read and were" if number > 1 else "1 image could not be read and was"
+        warnings.append(f"{what} left out: {_first_few(decoded.skipped)}.")
     return decoded, warnings + warnings_for(decoded.task, decoded.digests)

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
+from t2v_core.bank import schema
+from t2v_core.bank.bank import Bank
 from t2v_core.cli import _parser, main
 from t2v_core.plain_json import as_json
 from tests.conftest import write_folder, zip_folder
@@ -187,6 +190,25 @@ def test_probes_and_experts_are_listed(capsys, bank_path):
 
 def test_verify(capsys, bank_path):
     assert run_json(capsys, "bank", "verify", "--bank", bank_path)["verified"] is True
+    with Bank(bank_path).engine.begin() as connection:
+        connection.execute(update(schema.error).values(error=99.0))
+    code, out, err = run(capsys, "bank", "verify", "--bank", bank_path, "--json")
+    assert code == 1
+    assert json.loads(out)["verified"] is False
+    assert "in place of 99.00 %" in err.splitlines()[-1]
+
+
+def test_every_file_left_out_is_named(capsys, bank_path, shapes_folder):
+    for file in sorted((shapes_folder / "star").glob("*.png"))[:5]:
+        file.write_bytes(b"text")
+    (shapes_folder / "star" / "notes.txt").write_text("no image")
+    found = run_json(capsys, "embed", shapes_folder, "--bank", bank_path)
+    assert sorted(file["name"] for file in found["left_out"]) == [
+        *(f"star/{file.name}" for file in sorted((shapes_folder / "star").glob("*.png"))[:5]),
+        "star/notes.txt",
+    ]
+    assert any("and 2 more" in text for text in found["warnings"])
+    assert any(text.startswith("1 file was left out") for text in found["warnings"])
 
 
 @pytest.mark.parametrize(

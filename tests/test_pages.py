@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from t2v_core.selection.published import published
 from t2v_core.selection.selectors import Static
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import WAYS
-from tests.conftest import charts, text
+from tests.conftest import charts, text, zip_folder
 from tests.jobs.test_jobs import _row, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -430,10 +431,62 @@ def test_a_preview_shows_classes_warnings_and_pictures(shapes_folder):
     from pages.common.intake import preview
 
     (shapes_folder / "circle" / "notes.jpg").write_text("this is text")
-    seen = preview.__wrapped__(str(shapes_folder), "shapes", 0.0)
-    assert seen.found.tasks[0].classes == ("circle", "cross", "square", "star", "triangle")
-    assert [s.name for s in seen.skipped[0]] == ["circle/notes.jpg"]
-    assert seen.readable[0].counts.tolist() == [12] * 5
-    assert seen.found.tasks[0].counts.tolist() == [13, 12, 12, 12, 12]
-    assert {label for label, _ in seen.examples[0]} == {"circle", "cross", "square", "star", "triangle"}
-    assert all(data.startswith(b"\x89PNG") for _, data in seen.examples[0])
+    seen = preview.__wrapped__(str(shapes_folder), "shapes", "", 0.0)
+    assert seen.task.classes == ("circle", "cross", "square", "star", "triangle")
+    assert [s.name for s in seen.skipped] == ["circle/notes.jpg"]
+    assert seen.task.counts.tolist() == [12] * 5
+    assert {label for label, _ in seen.examples} == {"circle", "cross", "square", "star", "triangle"}
+    assert all(data.startswith(b"\x89PNG") for _, data in seen.examples)
+
+
+def give(app, file: Path, shown: str):
+    """The page as after an upload."""
+    app.session_state["upload"] = (str(file), Path(shown).stem, shown)
+    return app.run()
+
+
+def test_each_attribute_is_previewed_before_it_is_chosen(open_page, bank_path, tmp_path, shapes_folder):
+    """Counts and warnings are of the attribute chosen, not of the first."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    files = sorted(shapes_folder.rglob("*.png"))
+    for file in files:
+        file.rename(flat / file.name)
+    rows = [f"{file.name},{i % 2},{int(i < 3)}" for i, file in enumerate(files)]
+    (flat / "labels.csv").write_text("\n".join(["file,red,spiky", *rows]))
+    app = give(open_page(GET, bank_path), zip_folder(flat, tmp_path / "flat.zip"), "flat.zip")
+    assert [box.value for box in app.selectbox if box.label == "Which attribute is the task?"] == ["red"]
+    assert not [w for w in app.warning if "images to learn from" in w.value]
+    next(box for box in app.selectbox if box.label == "Which attribute is the task?").set_value("spiky").run()
+    assert not app.exception
+    assert "images to learn from in 'spiky'" in " ".join(w.value for w in app.warning)
+    assert app.dataframe[0].value["images"].tolist() == [57, 3]
+
+
+def test_a_refused_upload_is_named_as_the_person_does_and_gone(open_page, bank_path):
+    staged = bank_path / "staging" / "123-4.zip"
+    staged.parent.mkdir()
+    with zipfile.ZipFile(staged, "w") as archive:
+        archive.writestr("../../outside/1.png", b"x")
+    app = give(open_page(GET, bank_path), staged, "holiday.zip")
+    assert not app.exception
+    assert "of 'holiday.zip' has a name that may lead out" in app.error[0].value
+    assert not list(staged.parent.iterdir())
+    app.run()  # the reason stays until the person has read it
+    assert "of 'holiday.zip'" in app.error[0].value
+    next(b for b in app.button if b.label == "Choose other images").click().run()
+    assert not app.error and not app.exception
+
+
+def test_all_files_left_out_are_named_with_the_result(open_page, bank_path, shapes_folder):
+    for file in sorted((shapes_folder / "star").glob("*.png"))[:7]:
+        file.write_bytes(file.read_bytes()[:80])
+    store = JobStore(Bank(bank_path))
+    job = store.submit("recommend", "mine", {"path": str(shapes_folder), "name": "mine", "fit": "none"})
+    done = wait_for(store, job.id)
+    assert done.state == DONE
+    app = open_page(GET, bank_path, job=job.id)
+    assert "7 images could not be read" in " ".join(w.value for w in app.warning)
+    assert "and 4 more" in " ".join(w.value for w in app.warning)
+    table = next(d.value for d in app.dataframe if "reason" in d.value)
+    assert len(table) == 7 and all(name.startswith("star/") for name in table["name"])

@@ -33,7 +33,7 @@ def upload(open_page):
 
     def upload_(path: Path, bank: Path):
         app = open_page(EXPERT, bank)
-        app.session_state["upload"] = (str(path), path.stem)
+        app.session_state["upload"] = (str(path), path.stem, path.name)
         return app.run()
 
     return upload_

@@ -18,7 +18,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
 from t2v_core.task.images import thumbnail
 from t2v_core.task.layout import LABEL_FILE
-from t2v_core.task.reading import Scan, inspect, look, warnings_for
+from t2v_core.task.reading import inspect, look, warnings_for
 from t2v_core.task.record import Skipped, Task
 from t2v_core.task.sampling import subsample
 from t2v_core.task.thumbnails import in_turn
@@ -53,7 +53,7 @@ def server_path(text: str) -> Path:
     raise InputError(f"'{text}' is not below {' or '.join(map(str, roots))}; give a folder or zip that is")
 
 
-def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str]:
+def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str, str]:
     """Move an upload from memory to one zip in the bank's staging folder.
 
     A folder's files are packed as they are, so that everything downstream reads one kind of upload and
@@ -63,7 +63,7 @@ def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str]:
         files: Streamlit's uploaded files: one zip, or the files of a folder.
 
     Returns:
-        The zip, and what to call the task.
+        The zip, what to call the task, and what the person calls what was given.
     """
     folder = bank.files / STAGING
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,12 +71,13 @@ def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str]:
     if len(files) == 1 and files[0].name.casefold().endswith(".zip"):
         with target.open("wb") as out:
             shutil.copyfileobj(files[0], out)
-        return target, Path(files[0].name).stem
+        return target, Path(files[0].name).stem, files[0].name
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for file in files:
             archive.writestr(file.name, file.getbuffer())
     tops = {file.name.split("/")[0] for file in files if "/" in file.name}
-    return target, tops.pop() if len(tops) == 1 else "my images"
+    name = tops.pop() if len(tops) == 1 else "my images"
+    return target, name, name
 
 
 def sweep(bank: Bank) -> None:
@@ -92,20 +93,24 @@ class Preview:
     """What an upload holds, as far as can be told before the work.
 
     Attributes:
-        found: the scan.
-        readable: per task, the task without the files that are no readable images.
+        labelled: whether it carries labels.
+        attributes: of a ``labels.csv`` with several, each a task of its own.
+        attribute: the one looked at; None where there are not several.
+        task: the task looked at, without the files that are no readable images.
         fault: what keeps a method from learning from its labels; empty where nothing does.
-        warnings: per task, sentences about its images.
-        skipped: per task, files that are no readable images.
-        examples: per task, ``(class name, PNG)`` of a few images.
+        warnings: sentences about it and its images.
+        skipped: files left out.
+        examples: ``(class name, PNG)`` of a few images.
     """
 
-    found: Scan
-    readable: list[Task]
+    labelled: bool
+    attributes: list[str]
+    attribute: str | None
+    task: Task
     fault: str
-    warnings: list[list[str]]
-    skipped: list[list[Skipped]]
-    examples: list[list[tuple[str, bytes]]]
+    warnings: list[str]
+    skipped: list[Skipped]
+    examples: list[tuple[str, bytes]]
 
 
 def stamp(path: Path) -> float:
@@ -115,21 +120,26 @@ def stamp(path: Path) -> float:
 
 
 @st.cache_resource(show_spinner="Looking at your images …", max_entries=8, ttl=600)  # sources hold open files
-def preview(path: str, name: str, stamp: float) -> Preview:
+def preview(path: str, name: str, shown: str, stamp: float, attribute: str | None = None) -> Preview:
     """Scan a folder or zip and look at (up to ``LOOK_AT`` of) its images.
 
     Args:
         path: of the folder or zip.
         name: of the task.
+        shown: what messages call the folder or zip.
         stamp: from ``stamp``; what lies there is looked at once for each.
+        attribute: which of several; by default the first.
 
     Raises:
         InputError: nothing can be made of it.
     """
-    found, fault = look(Path(path), name=name)
-    looked = [_look(task) for task in found.tasks[:1]]
-    readable, warnings, skipped, examples = (list(part) for part in zip(*looked, strict=True))
-    return Preview(found, readable, fault, warnings, skipped, examples)
+    found, fault = look(Path(path), name=name, shown=shown)
+    attributes = [task.classes[1] for task in found.tasks] if len(found.tasks) > 1 else []
+    chosen = attribute if attribute in attributes else next(iter(attributes), None)
+    whole = found.tasks[0 if chosen is None else attributes.index(chosen)]
+    task, warnings, skipped, examples = _look(whole)
+    warnings, skipped = [*found.warnings, *warnings], [*found.skipped, *skipped]
+    return Preview(found.labelled, attributes, chosen, task, fault, warnings, skipped, examples)
 
 
 def _look(task: Task) -> tuple[Task, list[str], list[Skipped], list[tuple[str, bytes]]]:

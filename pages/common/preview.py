@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import pandas as pd
@@ -24,7 +25,7 @@ NAMED = 76
 
 def show_heading(seen: Preview) -> DeltaGenerator:
     """Name and counts; gives the row they stand in."""
-    task = seen.readable[0]
+    task = seen.task
     classes = f"{len(task.classes)} class{'es' if len(task.classes) > 1 else ''}" if task.labelled else "no labels"
     held = f", {int(task.held_out.sum()):,} of them for testing" if task.held_out.any() else ""
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -34,16 +35,13 @@ def show_heading(seen: Preview) -> DeltaGenerator:
 
 def show_preview(seen: Preview) -> None:
     """Warnings, files left out, images a class, a few images."""
-    task = seen.readable[0]
-    for text in [*seen.found.warnings, *seen.warnings[0]]:
+    task = seen.task
+    for text in seen.warnings:
         st.warning(told(text))
-    left_out = [*seen.found.skipped, *seen.skipped[0]]
-    if left_out:
-        with st.expander("1 file is left out" if len(left_out) == 1 else f"{len(left_out):,} files are left out"):
-            st.dataframe(pd.DataFrame([asdict(s) for s in left_out]), hide_index=True)
+    list_left_out([asdict(file) for file in seen.skipped])
     if not task.labelled:
         with st.container(horizontal=True):
-            for _, image in seen.examples[0]:
+            for _, image in seen.examples:
                 st.image(image, width=WIDTH)
         return
     table, pictures = st.container(key="wrap_small").columns([1, 2])
@@ -56,13 +54,20 @@ def show_preview(seen: Preview) -> None:
         column_config={"images": st.column_config.ProgressColumn(format="%d", min_value=0, max_value=most)},
     )
     with pictures.container(horizontal=True):
-        for label, image in seen.examples[0]:
+        for label, image in seen.examples:
             st.image(image, caption=plain(label[:24]), width=NAMED)
+
+
+def list_left_out(files: Sequence[dict[str, str]]) -> None:
+    """Files left out by ``name`` and ``reason``, to be unfolded."""
+    if files:
+        with st.expander("1 file is left out" if len(files) == 1 else f"{len(files):,} files are left out"):
+            st.dataframe(pd.DataFrame(files), hide_index=True)
 
 
 def show_without_labels(bank: Bank, seen: Preview) -> None:
     """What can be done where labels are missing or say too little, and what is given up."""
-    if seen.found.labelled:
+    if seen.labelled:
         fault = told(f"{seen.fault[:1].upper()}{seen.fault[1:]}")
         st.info(f"{fault}. Until then your images can be served as if they had no labels.")
     can, cannot = st.columns(2)

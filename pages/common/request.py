@@ -42,11 +42,9 @@ def ask(bank: Bank, name: str, seen: Preview) -> dict[str, Any] | None:
         return None
     if default not in offered:
         st.warning(f"This bank keeps nothing for the usual way ({WAYS[default].title}); {ADD_METHODS}.")
-    attributes = [t.classes[1] for t in seen.found.tasks] if len(seen.found.tasks) > 1 else []
     compare, unlike = "none", False
     with st.form("options", border=True):
         title = st.text_input("Call the task", name)
-        attribute = st.selectbox("Which attribute is the task?", attributes) if attributes else None
         if not seen.fault:
             compare = st.radio(
                 "Try experts out on your images", list(COMPARE), format_func=COMPARE.get, horizontal=True
@@ -76,7 +74,7 @@ def ask(bank: Bank, name: str, seen: Preview) -> dict[str, Any] | None:
             return None
     return {
         "name": title.strip()[:200] or name,
-        "attribute": attribute,
+        "attribute": seen.attribute,
         "probe": probe,
         "selector": TANGENT if unlike else selector,
         "max_images": int(most),

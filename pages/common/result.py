@@ -12,6 +12,7 @@ from pages.common.frame import plain, told
 from pages.common.hover import hover_cards
 from pages.common.keeping import keep
 from pages.common.maps import map_table, place_task
+from pages.common.preview import list_left_out
 from pages.common.takeaway import download
 from pages.common.training import offer_training
 from t2v_core.bank.bank import Bank
@@ -55,6 +56,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         st.markdown(_track_record(result))
         for text in result["warnings"]:
             st.warning(told(text))
+        list_left_out(result.get("left_out", []))  # a job of an earlier version does not say
     with right.container(border=True):
         _downloads(result, out, advice.expert_id)
         keep(bank, result["task"]["id"], out)

@@ -146,6 +146,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
         "validation_accuracy": e.facts.get("validation_accuracy"),
         "facts": e.facts,
         "warnings": found.warnings,
+        "left_out": found.left_out,
         "saved": bool(o.save),
         "seconds": {name: round(value, 2) for name, value in found.seconds.items()},
     }

@@ -41,12 +41,13 @@ class ArchiveLimits:
     max_ratio: int = 200
 
 
-def check_archive(path: Path, limits: ArchiveLimits | None = None) -> list[zipfile.ZipInfo]:
+def check_archive(path: Path, limits: ArchiveLimits | None = None, shown: str = "") -> list[zipfile.ZipInfo]:
     """Judge an untrusted archive by its table of contents, before anything in it is read.
 
     Args:
         path: the archive.
         limits: what it may hold; the defaults suit an upload.
+        shown: what messages call it; by default the file's own name.
 
     Returns:
         Its files, without folders and the junk of operating systems; of two with one name, the last.
@@ -54,15 +55,15 @@ def check_archive(path: Path, limits: ArchiveLimits | None = None) -> list[zipfi
     Raises:
         InputError: not a zip, too large, or an entry that no harmless archive has.
     """
-    limits = limits or ArchiveLimits()
+    limits, shown = limits or ArchiveLimits(), shown or path.name
     size = path.stat().st_size
     if size > limits.max_archive_bytes:
         raise InputError(
-            f"'{path.name}' is {size / GIB:.2f} GiB, more than the {limits.max_archive_bytes / GIB:.2f} GiB "
+            f"'{shown}' is {size / GIB:.2f} GiB, more than the {limits.max_archive_bytes / GIB:.2f} GiB "
             "allowed; unpack it and give the folder, or leave images out"
         )
     with path.open("rb") as file:
-        return check_contents(file, path.name, limits)
+        return check_contents(file, shown, limits)
 
 
 def check_contents(file: BinaryIO, archive_name: str, limits: ArchiveLimits) -> list[zipfile.ZipInfo]:

@@ -60,13 +60,14 @@ class Inspection:
         return np.array([bool(digest) for digest in self.digests])
 
 
-def scan(path: Path, *, name: str | None = None, trusted: bool = False, lenient: bool = False) -> Scan:
+def scan(path: Path, *, name: str | None = None, shown: str = "", trusted: bool = False, lenient: bool = False) -> Scan:
     """List a folder or a zip archive and read its layout and labels.
 
     Args:
         path: one subfolder per class, that again below ``train`` and ``test``, or images beside a
             ``labels.csv``; all of it may lie in a wrapping folder.
         name: what to call the task; by default the file's own name.
+        shown: what messages call the folder or archive; by default its own name.
         trusted: lifts the limit on an archive's entries.
         lenient: labels that nothing can be learnt from are no fault, for methods that read none.
 
@@ -77,11 +78,12 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False, lenient:
     if not path.exists():
         raise InputError(f"'{path}' does not exist; give a folder or a .zip file")
     name = name or (path.stem if path.is_file() else path.resolve().name)
-    listing = list_folder(path) if path.is_dir() else _list_archive(path, trusted)
+    shown = shown or path.name
+    listing = list_folder(path) if path.is_dir() else _list_archive(path, shown, trusted)
     if not listing.images:
         content = "is empty" if not (listing.tables or listing.skipped) else "holds no images"
         formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        raise InputError(f"'{path.name}' {content}; {LAYOUT_HINT} ({formats})")
+        raise InputError(f"'{shown}' {content}; {LAYOUT_HINT} ({formats})")
     source = (FolderSource if path.is_dir() else ZipSource)(path, listing.images)
     prefix = wrapping_folder(listing.images + listing.tables, packed=path.is_file())
     table = next((table for table in listing.tables if table.casefold() == (prefix + LABEL_FILE).casefold()), None)
@@ -106,7 +108,7 @@ def scan(path: Path, *, name: str | None = None, trusted: bool = False, lenient:
     return Scan((task,), (*skipped, *placement.skipped), (), True)
 
 
-def look(path: Path, *, name: str | None = None) -> tuple[Scan, str]:
+def look(path: Path, *, name: str | None = None, shown: str = "") -> tuple[Scan, str]:
     """``scan`` where labels may be missing or say too little.
 
     Returns:
@@ -117,9 +119,9 @@ def look(path: Path, *, name: str | None = None) -> tuple[Scan, str]:
         InputError: as ``scan``, labels aside.
     """
     try:
-        found, fault = scan(path, name=name), ""
+        found, fault = scan(path, name=name, shown=shown), ""
     except LabelError as error:
-        found, fault = scan(path, name=name, lenient=True), str(error)
+        found, fault = scan(path, name=name, shown=shown, lenient=True), str(error)
     if not found.labelled:
         fault = f"the images carry no labels; put them into one subfolder per class or add a {LABEL_FILE} beside them"
     return found, fault
@@ -179,9 +181,9 @@ def warnings_for(task: Task, digests: Sequence[str]) -> list[str]:
     return found
 
 
-def _list_archive(path: Path, trusted: bool) -> Listing:
+def _list_archive(path: Path, shown: str, trusted: bool) -> Listing:
     limits = ArchiveLimits(max_entries=10**9) if trusted else ArchiveLimits()
-    return tell_apart(entry.filename for entry in check_archive(path, limits))
+    return tell_apart(entry.filename for entry in check_archive(path, limits, shown))
 
 
 def _tasks_of_table(
