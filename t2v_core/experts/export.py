@@ -134,9 +134,12 @@ fine-tuning from once you have labels."""
         limits = "It always names one of the classes above, whatever it is shown."
     own = expert.architecture == RESNET20
     network = "small residual network" if own else expert.architecture
+    descended = facts["trained_on"] is not None
+    scratch = "trained from scratch on\nCIFAR-10, and on nothing else"
+    learned = f"fine-tuned on\n**{facts['trained_on']}**" if descended else scratch
+    then = " and then fine-tuned as described" if descended else ""
     origin = (
-        "The network was trained\nfrom scratch on CIFAR-10 and then fine-tuned as described; check the licences of "
-        "those data for your use."
+        f"The network was trained\nfrom scratch on CIFAR-10{then}; check the licences of those data for your use."
         if own
         else "Its weights were\nadded to the bank by whoever keeps it; ask them what it was trained on and under which "
         "licence."
@@ -144,8 +147,7 @@ fine-tuning from once you have labels."""
     side = spec_of(expert).crop
     return f"""# {facts["expert"]}, {what}
 
-A {network} ({facts["parameters"] / 1e6:.2f} million parameters, {side}x{side} input) fine-tuned on
-**{facts["trained_on"]}**.
+A {network} ({facts["parameters"] / 1e6:.2f} million parameters, {side}x{side} input) {learned}.
 {head}
 
 ## How it was chosen

@@ -136,3 +136,10 @@ def test_the_export_holds_what_it_says(tmp_path, bundled):
         card = archive.read("README.md").decode()
     assert f"{found.accuracy:.1%}" in card
     assert sha256 in card
+    assert "fine-tuned on\n**fish (A)**" in card
+    generic = facts | {"expert": "generic (not fine-tuned)", "trained_on": None, "distance": None}
+    data = export_expert(record(file, sha256), tmp_path, found, ("a", "b", "c"), generic)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        card = archive.read("README.md").decode()
+    assert "trained from scratch on\nCIFAR-10, and on nothing else" in card
+    assert "fine-tuned as described" not in card and "fine-tuned on\n" not in card
