@@ -10,13 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.distances import paths
 from t2v_core.selection.published import ERRORS
 
 FIGURE = ".js-plotly-plot .main-svg"
 SHOWN = f"{FIGURE}, [data-testid=stDataFrame]"
+UPLOADER = "[data-testid=stFileUploader]"
 TAXONOMY_VIEWS = "Level by level", "Where they disagree", "Every method", "Norm, error and size", "Nearest tasks"
 
 Act = Callable[[], None]
+
+ROW, ROWS, NAME_COLUMN = 35, 5, 150
+"""Pixels of a table's row, rows that are clicked, and where the table of clusters has its names."""
+
+OWN_TAXONOMY = "Taxonomy?taxonomy=Your+own"
+"""Where nothing is drawn before a file is brought."""
+
+TAXONOMY_TASKS = 1460
+"""Tasks that a brought taxonomy names."""
 
 PAUSE = 400
 """Milliseconds between two actions: Plotly takes two clicks within 300 for a double click, which chooses nothing."""
@@ -38,7 +49,7 @@ PAGES = {
     "Expert selection, task by task": ("Expert_selection?view=Task+by+task", FIGURE),
     "Expert selection, every error": ("Expert_selection?view=Every+error", FIGURE),
     "Expert selection, 50 x 50": ("Expert_selection?source=Published%3A+iNat%2BCUB", FIGURE),
-    "Get an expert": ("Get_an_expert", "[data-testid=stFileUploader]"),
+    "Get an expert": ("Get_an_expert", UPLOADER),
     "Methods, toy tasks": ("Methods?view=Toy+tasks", FIGURE),
     "Bank": ("Bank", "[data-testid=stDataFrame]"),
 }
@@ -148,6 +159,35 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         # The box itself lies hidden below its label, which is what people click.
         return lambda _: page.locator("[data-testid=stCheckbox] label", has_text=label).click
 
+    def row(table: str) -> Callable[[int], Act]:
+        """Choose one of a table's first rows by its marker; tables are drawn, so that a place is all there is."""
+
+        def other(number: int) -> Act:
+            drawn = page.locator(f".st-key-{table} canvas").first
+            drawn.scroll_into_view_if_needed()
+            box = drawn.bounding_box()
+            return partial(page.mouse.click, box["x"] + ROW / 2, box["y"] + ROW * (1.5 + number % ROWS))
+
+        return other
+
+    def call_cluster(number: int) -> Act:
+        """Write another name into the table of clusters; what counts is the answer to the key that ends it."""
+        drawn = page.locator("[class*=st-key-cluster_editor_] canvas").first
+        drawn.scroll_into_view_if_needed()
+        box = drawn.bounding_box()
+        page.mouse.dblclick(box["x"] + NAME_COLUMN, box["y"] + ROW * (1.5 + number % ROWS))
+        page.keyboard.press("Control+A")
+        page.keyboard.type(f"name {number}")
+        return partial(page.keyboard.press, "Enter")
+
+    def bring_taxonomy(number: int) -> Act:
+        """Another taxonomy of all tasks, as a table."""
+        level = 2 + number % 2
+        lines = [f"{place[-1]} task {i},{','.join(place[:level])}" for i, place in enumerate(paths(TAXONOMY_TASKS))]
+        content = "\n".join(["label," + ",".join(f"level{i}" for i in range(level)), *lines]).encode()
+        file = {"name": f"own{number}.csv", "mimeType": "text/csv", "buffer": content}
+        return partial(page.locator("input[type=file]").first.set_input_files, file)
+
     def unfold(title: str) -> Callable[[int], Act]:
         return lambda _: page.get_by_text(title).click
 
@@ -176,6 +216,9 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         ),
         "Taxonomy: rules": (PAGES["Taxonomy, every method"][0], one_of_several("Rules of choice")),
         "Taxonomy: distances": (PAGES["Taxonomy"][0], one_of_several("Distances")),
+        "Task map: a row of the table": ("Task_map?" + "&".join(f"task=t{i}" for i in range(8)), row("map_table")),
+        "Taxonomy: a row of the pairs": (PAGES["Taxonomy, where they disagree"][0], row("far_pairs")),
+        "Taxonomy: one's own": (OWN_TAXONOMY, bring_taxonomy),
         "Taxonomy: view": (PAGES["Taxonomy"][0], choose(*TAXONOMY_VIEWS)),
         "Similarity matrix: clusters": (PAGES["Similarity matrix"][0], one_more),
         "Similarity matrix: enlarge a cluster": (PAGES["Similarity matrix"][0], pick("Enlarge a cluster")),
@@ -183,6 +226,7 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         "Similarity matrix: linkage": (PAGES["Similarity matrix"][0], pick("Linkage")),
         "Similarity matrix: names": (PAGES["Similarity matrix"][0], pick("Names at the edges", 2)),
         "Similarity matrix: distance": (PAGES["Similarity matrix"][0], pick("Distance")),
+        "Similarity matrix: name of a cluster": (PAGES["Similarity matrix"][0], call_cluster),
         "Similarity matrix: kinds": (PAGES["Similarity matrix"][0], one_of_several("Kinds of tasks")),
         "Compare: neighbours that count": (PAGES["Compare, neighbours"][0], one_step("Neighbours of each that count")),
         "Compare: tasks": (PAGES["Compare"][0], one_of_several("Tasks to compare")),

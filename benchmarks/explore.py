@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import TimeoutError
 
-from benchmarks.controls import PAGES, PAUSE, SHOWN, Act, bring_scores, controls
+from benchmarks.controls import OWN_TAXONOMY, PAGES, PAUSE, SHOWN, UPLOADER, Act, bring_scores, controls
 from benchmarks.distances import command, processor, seconds
 from benchmarks.synthetic_bank import build
 from t2v_core.bank.bank import Bank
@@ -130,7 +130,7 @@ def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
         for name, (where, act) in controls(page).items():
             if not name.startswith(only):
                 continue
-            paint(page, f"{site}/{where}", SHOWN)
+            paint(page, f"{site}/{where}", UPLOADER if where == OWN_TAXONOMY else SHOWN)
             if "published" in where.lower():
                 bring_scores(page)
             page.evaluate(WATCH)

@@ -85,6 +85,18 @@ def test_a_hostile_zip_is_one_sentence_and_the_server_lives(app, tmp_path):
     assert not (tmp_path / "outside").exists()
 
 
+def test_pages_ask_nobody_else_for_anything(app):
+    """No font, symbol or statistics from another host: nobody learns of a visit, and all works without a network."""
+    asked = set()
+    with chromium() as page:
+        page.on("request", lambda request: asked.add(request.url))
+        for path in ("", "Task_map", "Get_an_expert", "Bank"):
+            page.goto(f"{app}/{path}")
+            settled(page)
+    elsewhere = {url for url in asked if url.startswith("http") and not url.startswith(app)}
+    assert asked and not elsewhere
+
+
 @pytest.mark.parametrize("path", ["", "Task_map", "Get_an_expert", "Bank"])
 def test_pages_paint_and_fit_a_narrow_window(app, path):
     with chromium(width=820) as page:

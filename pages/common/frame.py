@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+from pathlib import Path
 
 import streamlit as st
 
@@ -44,6 +45,10 @@ PAGES = {
 }
 
 
+ICON = Path(__file__).with_name("icon.png")
+"""A file of our own: a named symbol would be fetched from elsewhere, which tells others of every visit."""
+
+
 def open_page(title: str, question: str) -> Bank:
     """Configure the page, draw its heading, and give the bank.
 
@@ -52,7 +57,7 @@ def open_page(title: str, question: str) -> Bank:
         question: what the page answers, in one sentence.
     """
     _settle(title)
-    st.set_page_config(page_title=f"{title} · Task2Vec", page_icon=":material/explore:", layout="wide")
+    st.set_page_config(page_title=f"{title} · Task2Vec", page_icon=str(ICON), layout="wide")
     st.html(STYLE)
     for page, (label, icon) in PAGES.items():
         st.sidebar.page_link(page, label=label, icon=icon)

@@ -50,7 +50,8 @@ def load_bundled(device: torch.device, weights: Path = WEIGHTS, layers: LayerCho
         ResNet20Features(network),
         network.fc,
         SPEC,
-        f"trained on CIFAR-10 by `t2v_core probes train-bundled`, test accuracy {card['test_accuracy']:.2%}",
+        "trained on CIFAR-10 by the recipe of `t2v_core probes train-bundled`, test accuracy "
+        f"{card['test_accuracy']:.2%} in bfloat16, {card['test_accuracy_float32']:.2%} in float32",
         device,
         layers,
     )

@@ -220,10 +220,14 @@ def descend(
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
-    """Logits ``[N, K]`` (float32) of normalised ``images`` ``[N, 3, H, W]``, network in eval mode."""
+def predict(network: nn.Module, images: Tensor, batch_size: int = 512, *, whole: bool = False) -> Tensor:
+    """Logits ``[N, K]`` (float32) of normalised ``images`` ``[N, 3, H, W]``, network in eval mode.
+
+    Args:
+        whole: compute in float32 even where bfloat16 is faster.
+    """
     network.eval()
     logits = []
     for batch in images.split(batch_size):
-        logits.append(logits_of(network, batch))
+        logits.append(network(batch).float() if whole else logits_of(network, batch))
     return torch.cat(logits)

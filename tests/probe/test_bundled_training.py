@@ -11,8 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.bundled_training import RECIPE, Recipe, train_bundled
 from t2v_core.probe.distillation import TEMPERATURE, Distillation, TaughtCopies, distil
+from t2v_core.probe.network import ResNet20
+from t2v_core.probe.probe import normalise
 from t2v_core.probe.training import TrainingSettings
 
 CPU = torch.device("cpu")
@@ -32,6 +35,15 @@ def test_training_writes_what_loading_reads(tmp_path, halves):
     assert card["classes"] == list(train.task.classes)
     assert card["train_content_hash"] == train.content_hash
     assert 0 <= card["test_accuracy"] <= 1
+    assert card["test_accuracy_float32"] == pytest.approx(card["test_accuracy"], abs=0.05)
+    again = ResNet20(len(train.task.classes))
+    again.load_state_dict(
+        {name: v.float() for name, v in load_file(tmp_path / "bundled.safetensors").items()}, strict=False
+    )
+    again.eval()
+    with torch.inference_mode():
+        right = again(normalise(test.pixels, SPEC, CPU)).argmax(1).numpy() == test.task.labels
+    assert card["test_accuracy_float32"] == pytest.approx(right.mean())
     assert load_file(tmp_path / "bundled.safetensors")["fc.weight"].dtype == torch.float16
 
 

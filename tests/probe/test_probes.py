@@ -34,6 +34,7 @@ def test_the_bundled_probe_has_the_shape_its_card_tells(bundled):
     card = json.loads(CARD.read_text())
     assert card["parameters"] == 272474
     assert card["test_accuracy"] >= 0.91
+    assert abs(card["test_accuracy_float32"] - card["test_accuracy"]) < 0.001
     assert 0.25e6 < card["parameters"] < 0.35e6
     assert bundled.info.dimension == 784
     assert bundled.info.feature_dim == 64
