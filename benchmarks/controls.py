@@ -175,9 +175,10 @@ def controls(page: Any) -> dict[str, tuple[str, Callable[[int], Act]]]:
         drawn = page.locator("[class*=st-key-cluster_editor_] canvas").first
         drawn.scroll_into_view_if_needed()
         box = drawn.bounding_box()
-        page.mouse.dblclick(box["x"] + NAME_COLUMN, box["y"] + ROW * (1.5 + number % ROWS))
-        page.keyboard.press("Control+A")
-        page.keyboard.type(f"name {number}")
+        page.mouse.click(box["x"] + NAME_COLUMN, box["y"] + ROW * (1.5 + number % ROWS))
+        page.wait_for_timeout(PAUSE)  # the cell becomes a field, which takes the first letters for itself
+        page.keyboard.type(f"name {number}", delay=30)
+        page.wait_for_timeout(PAUSE)
         return partial(page.keyboard.press, "Enter")
 
     def bring_taxonomy(number: int) -> Act:
