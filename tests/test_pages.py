@@ -296,6 +296,7 @@ def test_a_finished_job_is_shown_whole_and_can_be_kept(open_page, bank_path, sha
     shown = text(app)
     assert "Start from:" in shown
     assert "How sure." in shown
+    assert "Embedded by Bundled ResNet" in shown
     result = store.get(job.id).result
     beaten = {"accuracy": 0.3, "low": 0.2, "high": 0.4, "n": 60, "how": "5-fold cross validation"}
     result["ranking"] = [row | {"fitted": beaten} for row in result["ranking"]]

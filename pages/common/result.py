@@ -184,6 +184,7 @@ def _facts(result: dict) -> None:
     with st.container(horizontal=True, gap="medium"):  # wraps where the window is narrow
         for label, value, about in facts:
             st.metric(label, value, help=about, width="content")
+    st.caption(f"Embedded by {plain(result['probe']['title'])}, as the tasks of the experts were.")
 
 
 def _map(bank: Bank, result: dict, out: Path) -> None:
