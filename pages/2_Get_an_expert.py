@@ -37,7 +37,9 @@ def take_in(bank: Bank) -> None:
     try:
         seen = preview(*about)
         if seen.attributes:
-            seen = preview(*about, st.selectbox("Which attribute is the task?", seen.attributes))
+            attribute = st.selectbox("Which attribute is the task?", seen.attributes)
+            if attribute != seen.attribute:
+                seen = preview(*about, attribute)
     except InputError as error:
         show_error(error)
         if "upload" in st.session_state:  # what is of no use stays no longer; the reason does

@@ -137,9 +137,10 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | 
     expert_id = f"expert-{task.record.id}" + ("" if options.network == BUNDLED else f"-{slug(options.network)}")
     present = next((e for e in bank.experts() if e.id == expert_id), None)
     pixels = pixels_at(task.decoded, task.info.spec, network.info.spec)
+    remarks = {"warnings": task.warnings, "left_out": task.left_out}
     if present is not None and _trained_alike(present, network, schedule):
         handed = hand_over(present, bank.weights, pixels, task.decoded.task, options.seed, device, out)
-        return _described(present) | {"already": True, "warnings": task.warnings, "left_out": task.left_out} | handed
+        return _described(present) | {"already": True} | remarks | handed
     progress = staged(report, TRAINING)
     trained = fine_tune(network, replace(task.decoded, pixels=pixels), bank.weights, schedule, progress)
     expert = ExpertRecord(
@@ -155,7 +156,7 @@ def train_expert(bank: Bank, options: TrainOptions, report: Report, out: Path | 
     load_expert(expert, bank.weights, device)  # before others can meet an expert that cannot be loaded
     bank.save_expert(expert)
     handed = hand_over(expert, bank.weights, pixels, task.decoded.task, options.seed, device, out)
-    return _described(expert) | {"already": False, "warnings": task.warnings, "left_out": task.left_out} | handed
+    return _described(expert) | {"already": False} | remarks | handed
 
 
 def add(bank: Bank, options: AddOptions, report: Report) -> dict[str, Any]:

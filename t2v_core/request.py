@@ -13,6 +13,7 @@ import numpy as np
 
 from t2v_core.errors import InputError
 from t2v_core.selection.ways import REMAINING
+from t2v_core.selection.words import counted
 from t2v_core.task.decoding import decode
 from t2v_core.task.reading import look, warnings_for
 from t2v_core.task.record import DecodedTask, InputSpec, Progress, Skipped, Task
@@ -141,11 +142,11 @@ def find_task(path: Path, name: str | None = None, attribute: str | None = None)
     found, fault = look(path, name=name)
     warnings = list(found.warnings)
     if found.skipped:
-        what = f"{len(found.skipped):,} files were" if len(found.skipped) > 1 else "1 file was"
-        warnings.append(f"{what} left out: {_first_few(found.skipped)}.")
-    if len(found.tasks) == 1:
+        were = "were" if len(found.skipped) > 1 else "was"
+        warnings.append(f"{counted(len(found.skipped), 'file')} {were} left out: {_first_few(found.skipped)}.")
+    by_attribute = found.by_attribute
+    if not by_attribute:
         return FoundTask(found.tasks[0], warnings, found.skipped, fault)
-    by_attribute = {t.classes[1]: t for t in found.tasks}
     if attribute not in by_attribute:
         raise InputError(
             f"labels.csv has {len(by_attribute)} attributes and each is a task of its own; "
@@ -212,7 +213,7 @@ def read_task(
         )
     decoded = decode(sampled, spec, progress=staged(report, READING), blind=blind)
     if decoded.skipped:
-        number = len(decoded.skipped)
-        what = f"{number:,} images could not be read and were" if number > 1 else "1 image could not be read and was"
-        warnings.append(f"{what} left out: {_first_few(decoded.skipped)}.")
+        were = "were" if len(decoded.skipped) > 1 else "was"
+        what = counted(len(decoded.skipped), "image")
+        warnings.append(f"{what} could not be read and {were} left out: {_first_few(decoded.skipped)}.")
     return decoded, warnings + warnings_for(decoded.task, decoded.digests)

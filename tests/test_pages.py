@@ -28,6 +28,7 @@ from t2v_core.selection.published import published
 from t2v_core.selection.selectors import Static
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import WAYS
+from t2v_core.task.reading import look
 from tests.conftest import charts, text, zip_folder
 from tests.jobs.test_jobs import _row, wait_for
 
@@ -436,6 +437,7 @@ def test_a_preview_shows_classes_warnings_and_pictures(shapes_folder):
     assert seen.task.classes == ("circle", "cross", "square", "star", "triangle")
     assert [s.name for s in seen.skipped] == ["circle/notes.jpg"]
     assert seen.task.counts.tolist() == [12] * 5
+    assert look(shapes_folder)[0].tasks[0].counts.tolist() == [13, 12, 12, 12, 12]
     assert {label for label, _ in seen.examples} == {"circle", "cross", "square", "star", "triangle"}
     assert all(data.startswith(b"\x89PNG") for _, data in seen.examples)
 

@@ -134,12 +134,11 @@ def preview(path: str, name: str, shown: str, stamp: float, attribute: str | Non
         InputError: nothing can be made of it.
     """
     found, fault = look(Path(path), name=name, shown=shown)
-    attributes = [task.classes[1] for task in found.tasks] if len(found.tasks) > 1 else []
-    chosen = attribute if attribute in attributes else next(iter(attributes), None)
-    whole = found.tasks[0 if chosen is None else attributes.index(chosen)]
-    task, warnings, skipped, examples = _look(whole)
+    by_attribute = found.by_attribute
+    chosen = attribute if attribute in by_attribute else next(iter(by_attribute), None)
+    task, warnings, skipped, examples = _look(found.tasks[0] if chosen is None else by_attribute[chosen])
     warnings, skipped = [*found.warnings, *warnings], [*found.skipped, *skipped]
-    return Preview(found.labelled, attributes, chosen, task, fault, warnings, skipped, examples)
+    return Preview(found.labelled, list(by_attribute), chosen, task, fault, warnings, skipped, examples)
 
 
 def _look(task: Task) -> tuple[Task, list[str], list[Skipped], list[tuple[str, bytes]]]:

@@ -39,6 +39,11 @@ class Scan:
     warnings: tuple[str, ...]
     labelled: bool
 
+    @property
+    def by_attribute(self) -> dict[str, Task]:
+        """The tasks of a ``labels.csv`` with several attributes, by attribute; else empty."""
+        return {task.classes[1]: task for task in self.tasks} if len(self.tasks) > 1 else {}
+
 
 @dataclass(frozen=True)
 class Inspection:
