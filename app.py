@@ -17,6 +17,7 @@ from t2v_core.report.bank import bank_report
 from t2v_core.selection.nearest import METRICS, Nearest
 from t2v_core.selection.selectors import REFERENCES
 from t2v_core.selection.ways import DEFAULT
+from t2v_core.selection.words import counted
 
 RULES = {rule.name: rule.title for rule in (*REFERENCES, *map(Nearest, METRICS))}
 SIDE_BY_SIDE = 2
@@ -72,7 +73,8 @@ with middle.container(border=True, height="stretch"):
 with right.container(border=True, height="stretch"):
     st.subheader("Look into the bank")
     st.write(
-        f"{counts['tasks']} tasks, {counts['experts']} experts, {counts['errors']:,} measured errors, and your jobs."
+        f"{counted(counts['tasks'], 'task')}, {counted(counts['experts'], 'expert')}, "
+        f"{counted(counts['errors'], 'measured error')}, and your jobs."
     )
     st.page_link(BANK, label="Open", icon=":material/arrow_forward:")
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.common.chart import draw, kept
-from pages.common.chosen import focused, lines_wanted, show_focus, show_table
+from pages.common.chosen import focused, lines_wanted, say_chosen, show_focus, show_table
 from pages.common.frame import BANK, EXPERT, open_page
 from pages.common.hover import hover_cards
 from pages.common.maps import (
@@ -27,7 +27,7 @@ from pages.common.selected import select, selected
 from pages.common.space import METRICS, available_metrics, records
 from pages.common.trees import tree_metric
 from t2v_core.bank.bank import Bank
-from t2v_core.figures.task_map import task_map
+from t2v_core.figures.task_map import ring, task_map
 from t2v_core.space.projection import PERPLEXITY
 from t2v_core.space.tables import kind_words
 
@@ -94,7 +94,7 @@ def coloured(bank: Bank, tasks: pd.DataFrame, column: str, metric: str) -> pd.Da
 
 
 def figure_of(
-    table: pd.DataFrame, colour: str, metric: str, most: int, focus: str | None, joined: Surroundings | None
+    table: pd.DataFrame, colour: str, metric: str, every: pd.DataFrame, focus: str | None, joined: Surroundings | None
 ) -> go.Figure:
     """A map.
 
@@ -102,7 +102,7 @@ def figure_of(
         table: its tasks.
         colour: one of ``colours``.
         metric: the distance behind the map.
-        most: how many tasks there are when all kinds are shown.
+        every: all tasks that can be shown, with the ``group`` that decides their colour.
         focus: the task that is looked at.
         joined: what lies around it, to be drawn too.
     """
@@ -115,7 +115,8 @@ def figure_of(
         links=(focus, here.neighbours.index) if focus and here else None,
         cloud=None if cloud is None else cloud + table.loc[focus, ["x", "y"]].to_numpy(float),
         height=HEIGHT,
-        most=most,
+        most=len(every),
+        every=every.loc[~every["upload"], "group"].astype(str).tolist(),
     )
 
 
@@ -126,6 +127,11 @@ def take_task() -> None:
     """Choose the task found by name."""
     task = st.session_state["map_find"]
     select([task] if task else [])
+
+
+def show_every_kind() -> None:
+    """Hide no kind of task any more."""
+    st.session_state["map_kinds"] = sorted({task.kind for task in records(bank).values()})
 
 
 def take_group(tasks: pd.DataFrame) -> None:
@@ -156,9 +162,11 @@ def explore(bank: Bank) -> None:
     if not 3 <= len(every) <= MOST_CLUSTERED:
         del offered["cluster"]
     colour = controls[0].selectbox("Colour by", list(offered), key="map_colour", bind="query-params")
-    visible = coloured(bank, every[every["kind"].isin(shown)], offered[colour], maps["left"])
+    every = coloured(bank, every, offered[colour], maps["left"])
+    visible = every[every["kind"].isin(shown)]
     names = visible["name"].to_dict()
-    chosen = selected(names)
+    kept_choice = selected(every.index)
+    chosen = [task for task in kept_choice if task in names]
     st.session_state["map_find"] = chosen[0] if len(chosen) == 1 else None
     controls[1].selectbox(
         "Find a task",
@@ -180,6 +188,7 @@ def explore(bank: Bank) -> None:
         on_change=take_group,
         args=(visible,),
     )
+    say_chosen(len(visible), len(chosen), len(kept_choice) - len(chosen), show_every_kind)
     if visible.empty:
         st.info("Every kind of task is hidden; choose some under “Options”.")
         return
@@ -195,12 +204,12 @@ def explore(bank: Bank) -> None:
         places = crc32(table[["x", "y"]].to_numpy(float).tobytes())  # they change without the bank: maps drawn anew
         settings = (
             *("map", bank.location, version, colour, metric, shown, perplexity, places),
-            maps["left"],  # its clusters are the colours
+            *maps.values(),  # whose tasks decide the colours, as do the clusters of the left one
             focus if joined else None,
         )
         with column:
             draw(
-                kept(partial(figure_of, table, colour, metric, len(every), focus, joined), *settings),
+                kept(partial(figure_of, table, colour, metric, every, focus, joined), *settings),
                 key=chart,
                 alt=f"Map of the tasks, {METRICS[metric]}",
                 file=f"task-map-{side}",
@@ -208,12 +217,13 @@ def explore(bank: Bank) -> None:
                 toolbar=True,
                 chosen="areas",
                 lit=chosen,
+                shapes=[ring(*table.loc[focus, ["x", "y"]])] if focus in table.index else (),
                 on_choose=select,
             )
     say_what_is_seen(maps, late)
     # Takes a while: the maps come first.
     around = surroundings(bank, focus, measures, NEIGHBOURS, lines, perplexity) if focus else None
-    left, right = st.columns([1.7, 1])
+    left, right = st.container(key="wrap_chosen").columns([1.7, 1])
     with left:
         show_table(visible, chosen)
     with right:
@@ -228,7 +238,8 @@ def say_what_is_seen(maps: dict[str, str], late: int) -> None:
         f"{' '.join(parts)} Each point is a task; stars are uploads, placed among their nearest tasks without moving "
         "any other. t-SNE: clusters can be trusted, gaps between far clusters and their sizes mean nothing. Click a "
         "point, or draw around several with the lasso or box of the toolbar: the choice lights up on both maps and "
-        "stays with you on the other pages. Double-click a group in the legend to see it alone, the map to clear."
+        "stays with you on the other pages; a ring marks the one looked at below. Double-click a group in the legend "
+        "to see it alone on that map, the map to clear."
         + (
             f" {late} task{' that came' if late == 1 else 's that came'} after the maps were drawn stand"
             f"{'s' if late == 1 else ''} among the nearest, too; “Options” lets you draw the maps anew."

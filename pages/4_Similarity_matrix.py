@@ -18,8 +18,9 @@ from pages.common.space import METRICS, available_metrics, distances, map_link, 
 from pages.common.takeaway import download
 from pages.common.trees import among, key_of, picture, shown_tasks, tree, tree_fidelity, tree_metric
 from t2v_core.bank.bank import Bank, content_key
+from t2v_core.bank.records import UPLOAD
 from t2v_core.figures.similarity import MOST_TASKS, similarity_matrix
-from t2v_core.space.clustering import LINKAGES, Clustering, adjusted_rand
+from t2v_core.space.clustering import LINKAGES, adjusted_rand, central_first
 from t2v_core.space.tables import OTHER_GROUPS, kind_words, level_words
 
 LEAST, MOST_CLUSTERS, CLUSTERS = 3, 40, 10
@@ -46,24 +47,12 @@ def words(value: float) -> str:
     return "hardly" if value < 0.2 else "partly" if value < 0.5 else "mostly" if value < 0.8 else "closely"
 
 
-def cut_height(clustering: Clustering, clusters: int) -> float | None:
-    """The height between the merge that leaves ``clusters`` and the next; None above the top of the tree."""
-    heights = np.sort(clustering.merges[:, 2])
-    if clusters <= 1:
-        return None
-    below = heights[-clusters] if clusters <= len(heights) else 0.0
-    return float((below + heights[1 - clusters]) / 2)
-
-
 def cluster_table(ids: list[str], labels: NDArray, distance: NDArray, groups: list[str]) -> pd.DataFrame:
     """One row a cluster, by number: its tasks from the most central on, and what they have in common."""
     rows, given = [], given_names()
-    for number in np.unique(labels).tolist():
-        members = np.flatnonzero(labels == number)
-        inner = distance[np.ix_(members, members)]
-        central = members[np.argsort(inner.sum(1), kind="stable")]
-        group, share = Counter(groups[i] for i in members).most_common(1)[0]
-        count = len(members)
+    for number, (central, within) in central_first(labels, distance).items():
+        group, share = Counter(groups[i] for i in central).most_common(1)[0]
+        count = len(central)
         most = group if share == count else f"mostly {group}" if 2 * share > count else f"mixed, most often {group}"
         tasks = [ids[i] for i in central]
         rows.append(
@@ -71,7 +60,7 @@ def cluster_table(ids: list[str], labels: NDArray, distance: NDArray, groups: li
                 "cluster": number,
                 "name": given.get(content_of(tasks), most),
                 "tasks": count,
-                "within": inner.sum() / (count * (count - 1)) if count > 1 else np.nan,
+                "within": within,
                 "largest group": f"{group} ({share} of {count})",
                 "members": tasks,
             }
@@ -169,8 +158,9 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
     metric, linkage, colour, edges = (st.session_state[key] for key in ("distance", "linkage", "colour", "names"))
     if not set(ids) <= set(distances(bank, metric).index):  # tasks were removed since the page was drawn
         st.rerun()
-    tasks = task_table(bank).set_index("id").loc[ids]
-    names, groups = tasks["name"].to_dict(), tasks[(level_words(tasks) | OTHER_GROUPS)[colour]].tolist()
+    every = task_table(bank).set_index("id")
+    tasks, column = every.loc[ids], (level_words(every) | OTHER_GROUPS)[colour]
+    names, groups = tasks["name"].to_dict(), tasks[column].tolist()
     clustering = tree(bank, metric, linkage, ids)
     left, right = st.columns(2)
     with left:
@@ -199,9 +189,10 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
         order,
         [names[i] for i in ids],
         groups,
+        every=every.loc[every["kind"] != UPLOAD, column].tolist(),
         brackets=clustering.lines(),
         clusters=labels,
-        cut=cut_height(clustering, wanted),
+        cut=clustering.cut_height(wanted),
         enlarged=chosen,
         picture=picture(bank, metric, linkage, ids),
         asymmetric=metric == "asymmetric",

@@ -139,10 +139,29 @@ def test_no_page_is_wider_than_its_window(site, width):
         assert page.get_by_test_id("stException").count() == 0, view
 
 
+def test_nothing_below_the_maps_is_cut_in_a_narrow_window(site):
+    address, page = site
+    page.set_viewport_size({"width": 820, "height": 900})
+    page.goto(f"{address}/Task_map?task=digits&task=stripes&map_lines=true")
+    settled(page)
+    cut = """() => [...document.querySelectorAll('.st-key-wrap_chosen :is(button, a, label) p')]
+      .filter(text => text.scrollWidth > text.clientWidth + 1).map(text => text.textContent)"""
+    assert page.evaluate(cut) == []
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.st-key-wrap_chosen [data-testid=stDataFrame]')].map(t => t.clientWidth)"
+    )
+    assert len(widths) == 2
+    assert min(widths) >= 330  # names, distance and spread of the neighbours
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+
 LINKS = {
     "Taxonomy": [("radio", "Where they disagree"), ("radio", "domain (images only)")],
     "Similarity_matrix": [("Linkage", "average"), ("Colour bar", "data set"), ("Names at the edges", "hidden")],
     "Task_map": [("Colour by", "norm of the embedding"), ("Find a task", "handwritten digits")],
+    "Task_map?task=digits&task=stripes&task=textures": [("row", "map_table"), ("link", "See their matrix")],
+    "Taxonomy?view=Where+they+disagree": [("row", "far_pairs")],
+    "Similarity_matrix?task=digits&task=stripes&task=textures": [("switch", "Only the 3 chosen")],
     "Methods?view=Toy+tasks": [("Look at", "task 3")],
 }
 
@@ -156,6 +175,13 @@ def test_a_link_copied_after_clicks_opens_the_same_view(site, where):
     for label, option in LINKS[where]:
         if label == "radio":
             page.get_by_role("radio", name=option).click()
+        elif label == "row":  # a table is a picture: its second row, at the mark
+            box = page.locator(f".st-key-{option} canvas").first.bounding_box()
+            page.mouse.click(box["x"] + 17, box["y"] + 2.5 * 35)
+        elif label == "switch":
+            page.locator("[data-testid=stCheckbox] label", has_text=option).click()
+        elif label == "link":
+            page.get_by_role("link", name=option).click()
         else:
             page.get_by_role("combobox", name=label).click()
             page.get_by_role("option", name=option).first.click()
@@ -164,6 +190,8 @@ def test_a_link_copied_after_clicks_opens_the_same_view(site, where):
       ...[...document.querySelectorAll('input[role=combobox]')].map(input => input.value),
       ...[...document.querySelectorAll('[role=radio][aria-checked=true]')].map(radio => radio.textContent),
       ...[...document.querySelectorAll('.js-plotly-plot')].map(plot => JSON.stringify(plot.data).length),
+      ...[...document.querySelectorAll('[data-testid=stHeading], [role=switch]')].map(part => part.textContent),
+      ...[...document.querySelectorAll('[role=switch]')].map(part => part.ariaChecked ?? part.checked),
     ]"""
     before, link = page.evaluate(seen), page.url
     page.goto("about:blank")

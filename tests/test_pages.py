@@ -28,6 +28,7 @@ from t2v_core.selection.published import published
 from t2v_core.selection.selectors import Static
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import WAYS
+from t2v_core.space.tables import kind_words
 from t2v_core.task.reading import look
 from tests.conftest import charts, text, zip_folder
 from tests.jobs.test_jobs import _row, wait_for
@@ -128,6 +129,44 @@ def test_a_link_to_many_tasks_lists_them_in_order(open_page, bank_path):
     assert app.selectbox(key="map_find").value is None
 
 
+def test_chosen_tasks_of_a_kind_that_is_not_shown_are_said_and_brought_back(open_page, bank_path):
+    kinds = {t.id: t.kind for t in Bank(bank_path).tasks()}
+    other = next(task for task, kind in kinds.items() if kind != kinds["digits"])
+    app = open_page(MAP, bank_path, task=["digits", other], map_kinds=kind_words(kinds["digits"]))
+    assert app.dataframe[0].value.index.tolist() == ["digits"]
+    assert "1 chosen task of a kind that is not shown" in text(app)
+    app = next(b for b in app.button if b.label == "Show every kind").click().run()
+    assert app.dataframe[0].value.index.tolist() == ["digits", other]
+    assert "not shown" not in text(app)
+    app = next(b for b in app.button if b.label == "Clear").click().run()
+    assert "8 tasks, none chosen" in text(app)
+    assert "task" not in app.query_params
+
+
+def test_a_ring_marks_the_task_that_is_looked_at(open_page, bank_path):
+    app = open_page(MAP, bank_path, task=["stripes", "digits"], focus="digits")
+    for chart in charts(app):
+        (ring,) = chart["figure"]["layout"]["shapes"]
+        assert [ring["xanchor"], ring["yanchor"]] == places(chart)["digits"]
+
+
+def numbers(sent):
+    """An array as Plotly sends it."""
+    if isinstance(sent, dict):
+        return np.frombuffer(base64.b64decode(sent["bdata"]), sent["dtype"]).tolist()
+    return sent
+
+
+def places(chart):
+    """Where a map draws each task, by id."""
+    points = [trace for trace in chart["figure"]["data"] if "customdata" in trace]
+    return {
+        row[0]: place
+        for trace in points
+        for row, *place in zip(trace["customdata"], numbers(trace["x"]), numbers(trace["y"]), strict=True)
+    }
+
+
 def test_more_tasks_than_an_address_takes_are_chosen_by_a_link(open_page, bank_path, monkeypatch):
     monkeypatch.setattr("pages.common.selected.LINKED", 2)
     app = open_page(MAP, bank_path, map_colour="role in this bank")
@@ -183,35 +222,20 @@ def test_a_link_looks_at_one_of_several_with_its_surroundings(open_page, bank_pa
     assert open_page(MAP, bank_path, task=tasks, focus="no such task").subheader[1].value != "handwritten digits"
 
 
-def numbers(sent):
-    """An array as Plotly sends it."""
-    if isinstance(sent, dict):
-        return np.frombuffer(base64.b64decode(sent["bdata"]), sent["dtype"]).tolist()
-    return sent
-
-
 def test_a_new_task_is_placed_and_the_maps_are_drawn_anew_on_request(open_page, bank_path):
-    def where(app):
-        points = [trace for trace in charts(app)[0]["figure"]["data"] if "customdata" in trace]
-        return {
-            row[0]: place
-            for trace in points
-            for row, *place in zip(trace["customdata"], numbers(trace["x"]), numbers(trace["y"]), strict=True)
-        }
-
-    before = where(open_page(MAP, bank_path))
+    before = places(charts(open_page(MAP, bank_path))[0])
     bank = Bank(bank_path)
     task = next(t for t in bank.tasks() if t.id == "stripes")
     found = [bank.embeddings(method)["stripes"] for method in (TASK2VEC, DOMAIN)]
     bank.save_task(replace(task, id="a new one", content_hash="new"), bank.image_sets()[task.image_set], found, None)
     app = open_page(MAP, bank_path)
-    after = where(app)
+    after = places(charts(app)[0])
     assert after.keys() == {*before, "a new one"}
     assert all(after[task] == place for task, place in before.items())
     assert "1 task that came after the maps were drawn stands among the nearest" in text(app)
     next(b for b in app.button if b.label == "Draw the maps anew").click().run()
     assert not app.exception
-    assert any(where(app)[task] != place for task, place in before.items())
+    assert any(places(charts(app)[0])[task] != place for task, place in before.items())
     assert "came after the maps" not in text(app)
 
 

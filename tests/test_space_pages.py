@@ -31,6 +31,9 @@ def test_one_task_cannot_be_held_against_anything(open_page, one_task_bank, view
     assert not app.error
     if view != VIEWS[-1]:
         assert "1 task has both a place in the taxonomy" in app.info[-1].value
+    else:
+        assert "too few tasks to say" in text(app)
+        assert "So the paper's finding" not in text(app)
 
 
 def test_chosen_tasks_have_a_curve_of_their_own(open_page, bank_path):
@@ -102,6 +105,19 @@ def test_a_link_restores_settings_and_the_pair_looked_at(open_page, bank_path):
     assert app.multiselect(key="distances").value == ["asymmetric"]
     names = {t.id: t.name for t in Bank(bank_path).tasks()}
     assert f"{names[tasks[0]]} and {names[tasks[1]]}" in [s.value for s in app.subheader]
+
+
+def test_what_is_looked_at_stands_below_the_table_it_was_chosen_in(open_page, bank_path):
+    app = open_page(TAXONOMY, bank_path, view=VIEWS[2])
+    ids = {t.name: t.id for t in Bank(bank_path).tasks()}
+    for table, title in zip(app.dataframe, ("Related", "Near, but", "Tasks whose"), strict=False):
+        row = table.value.iloc[0]
+        names = [row[column] for column in ("one task", "other task", "task") if column in row]
+        found = open_page(TAXONOMY, bank_path, view=VIEWS[2], look=[ids[name] for name in names])
+        shown = [e.value for e in found.main if e.type in ("markdown", "subheader")]
+        at = next(i for i, value in enumerate(shown) if value.startswith(f"##### {title}"))
+        assert shown[at + 1] == " and ".join(names)
+        assert ("Compare the two" in [link.proto.label for link in found.get("page_link")]) == (len(names) == 2)
 
 
 def test_a_link_to_what_is_not_there_is_passed_over(open_page, bank_path):

@@ -71,6 +71,7 @@ def draw(
     toolbar: bool = False,
     chosen: Literal["points", "areas"] | None = None,
     lit: Sequence[Any] | None = None,
+    shapes: Sequence[dict] = (),
     on_choose: Callable[[list[Any]], None] | None = None,
 ) -> None:
     """Draw a figure, as wide as there is place.
@@ -85,6 +86,7 @@ def draw(
         toolbar: always shown, not only under the pointer.
         chosen: how a person chooses on it: click ``points``, or also draw around them in ``areas``.
         lit: what to bring out, by the first entry of ``customdata``; of nothing all points look alike.
+        shapes: to draw over the figure's own, at every answer without making the figure anew.
         on_choose: called before the next run with the first entry of ``customdata`` of the points chosen; in areas,
             none where the choice was cleared.
     """
@@ -101,6 +103,9 @@ def draw(
     }
 
     source = figure if isinstance(figure, str) else as_json(figure)
+    if shapes:
+        own, source = source.split("\n", 1)
+        source = f"{to_json_plotly([*json.loads(own), *shapes])}\n{source}"
 
     def take() -> None:
         told = st.session_state[key].chosen  # by a browser: it may be anything

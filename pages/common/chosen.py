@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
@@ -12,29 +14,50 @@ from pages.common.selected import address, select
 from pages.common.space import METRICS, distances, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
+from t2v_core.selection.words import counted
 
 LINES = "map_lines"
 """Whether a task's surroundings are drawn on the maps."""
 
 COLUMNS = {
-    "name": st.column_config.TextColumn("task", width="medium"),
-    "path": st.column_config.TextColumn("place in the taxonomy", width="medium"),
-    "role": "role",
-    "classes": st.column_config.NumberColumn(width="small"),
-    "images": st.column_config.NumberColumn(width="small"),
-    "error": st.column_config.NumberColumn("head's error, %", format="%.0f", help="Of a linear head on the probe."),
-    "norm": st.column_config.NumberColumn(format="compact", help="Sum of the embedding's values."),
+    "name": st.column_config.TextColumn("task", width=170),
+    "path": st.column_config.TextColumn("place in the taxonomy", width=150),
+    "role": st.column_config.TextColumn(width=110),
+    "classes": st.column_config.NumberColumn(width=62),
+    "images": st.column_config.NumberColumn(width=62),
+    "error": st.column_config.NumberColumn("error, %", format="%.0f", width=65, help="Of a linear head on the probe."),
+    "norm": st.column_config.NumberColumn(format="compact", width=60, help="Sum of the embedding's values."),
 }
+MATRIX = 3
+"""Tasks that a matrix needs."""
+
+
+def say_chosen(visible: int, chosen: int, hidden: int, show_every_kind: Callable[[], None]) -> None:
+    """How many tasks are chosen, above the maps: the table of them may be out of sight.
+
+    Args:
+        visible: tasks on the maps.
+        chosen: of these.
+        hidden: tasks that are chosen, too, and of a kind that is not shown.
+        show_every_kind: shows them.
+    """
+    row = st.container(horizontal=True, vertical_alignment="center", key="say_chosen")
+    tasks = counted(visible, "task")
+    told = f"**{chosen:,} of {tasks} chosen**" if chosen else f"{tasks}, none chosen"
+    if hidden:
+        told += f"; {counted(hidden, 'chosen task')} of a kind that is not shown"
+    row.markdown(told, width="content")
+    if hidden:
+        row.button("Show every kind", icon=":material/visibility:", type="tertiary", on_click=show_every_kind)
+    if chosen or hidden:
+        row.button("Clear", icon=":material/close:", type="tertiary", on_click=select, args=([],))
 
 
 def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
     """The chosen tasks, or all."""
     rows = tasks.loc[chosen] if chosen else tasks
-    head, clear = st.columns([3, 1], vertical_alignment="bottom")
-    head.subheader(f"{len(chosen)} chosen" if chosen else f"All {len(tasks):,} tasks")
-    if chosen and clear.button("Clear", icon=":material/close:", width="stretch"):
-        select([])
-        st.rerun(scope="fragment")
+    all_of_them = f"All {len(tasks):,} tasks" if len(tasks) > 1 else "1 task"
+    st.subheader(f"{len(chosen):,} chosen" if chosen else all_of_them)
     st.dataframe(
         rows[list(COLUMNS)],
         key="map_table",
@@ -49,7 +72,9 @@ def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
         if len(chosen) > 1:
             known = address(chosen)
             st.page_link(COMPARE, label="Compare them", icon=":material/compare:", query_params=known)
-            st.page_link(SIMILARITY, label="See their matrix", icon=":material/grid_on:", query_params=known)
+        if len(chosen) >= MATRIX:
+            alone = known | {"only": "true"}
+            st.page_link(SIMILARITY, label="See their matrix", icon=":material/grid_on:", query_params=alone)
 
 
 def take_row(rows: pd.DataFrame, chosen: list[str]) -> None:
@@ -109,11 +134,11 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
     }
     st.dataframe(near, hide_index=True, column_config=numbers)
     st.toggle(
-        "Draw its neighbours and uncertainty on the maps",
+        "Draw its neighbours and noise",
         key=LINES,
         bind="query-params",
-        help="Lines lead to the nearest tasks. The pale dots show where the task might as well lie, had its images "
-        "been others.",
+        help="On the maps. Lines lead to the nearest tasks; the pale dots, on the map by "
+        f"{METRICS[around.metric]}, show where the task might as well lie, had its images been others.",
     )
     download(
         "Download all its distances",

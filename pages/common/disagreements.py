@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.common.frame import plain
-from pages.common.selected import selected
+from pages.common.frame import COMPARE, plain
+from pages.common.selected import address, selected
 from pages.common.space import METRICS, Held, Placed, held, map_link, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
@@ -20,8 +20,8 @@ def show_disagreements(bank: Bank, found: Placed, metric: str) -> None:
     result = held(bank, found, metric)
     tasks = records(bank)
     names = {i: tasks[i].name for i in found.ids}
-    pairs = result.agreement.pairs
-    listed = pairs.assign(**{"one task": pairs["a"].map(names), "other task": pairs["b"].map(names)})
+    listed = result.agreement.pairs
+    listed = listed.assign(**{"one task": listed["a"].map(names), "other task": listed["b"].map(names)})
     columns = {
         "distance": st.column_config.NumberColumn(format="%.3f", help=f"{METRICS[metric]}."),
         "taxonomic": st.column_config.NumberColumn("in taxonomy", format="%d", help="0 is the same place."),
@@ -30,25 +30,35 @@ def show_disagreements(bank: Bank, found: Placed, metric: str) -> None:
         "Pairs are compared by rank among all pairs. A disagreement may be a fault of the distance or of the taxonomy, "
         "or something they share that the taxonomy does not know, such as their images. Choose a row to look at it."
     )
-    shown = ["one task", "other task", "distance", "taxonomic"]
-    for part, key, title in (
-        (listed[listed["difference"] > 0], "far_pairs", "Related, but far apart"),
-        (listed[listed["difference"] < 0], "near_pairs", "Near, but hardly related"),
-    ):
-        part = part.head(SHOWN).reset_index(drop=True)
-        st.markdown(f"##### {title}")
+    pairs = {"far_pairs": listed[listed["difference"] > 0], "near_pairs": listed[listed["difference"] < 0]}
+    pairs = {key: part.head(SHOWN).reset_index(drop=True) for key, part in pairs.items()}
+    worst = result.agreement.tasks.dropna().head(SHOWN)
+    rows = {key: part[["a", "b"]].to_numpy().tolist() for key, part in pairs.items()}
+    rows["worst_tasks"] = [[i] for i in worst.index]
+    look = [i for i in st.query_params.get_all("look") if i in names][:2]
+
+    def look_below(key: str) -> None:
+        """What is looked at, below the table it was chosen in: elsewhere it would be out of sight."""
+        if look in rows[key]:
+            inspect(found, result, look, names)
+
+    if (wanted := look or selected(names)[:2]) and not any(look in part for part in rows.values()):
+        inspect(found, result, wanted, names)
+    titles = {"far_pairs": "Related, but far apart", "near_pairs": "Near, but hardly related"}
+    for key, part in pairs.items():
+        st.markdown(f"##### {titles[key]}")
         if part.empty:
             st.write("None.")
             continue
         st.dataframe(
-            part[shown],
+            part[["one task", "other task", "distance", "taxonomic"]],
             hide_index=True,
             column_config=columns,
             key=key,
-            on_select=lambda key=key, part=part: inspect_row(key, part[["a", "b"]].to_numpy().tolist()),
+            on_select=lambda key=key: inspect_row(key, rows[key]),
             selection_mode="single-row",
         )
-    worst = result.agreement.tasks.dropna().head(SHOWN)
+        look_below(key)
     st.markdown("##### Tasks whose neighbours the taxonomy would not have given them")
     st.dataframe(
         pd.DataFrame(
@@ -65,16 +75,14 @@ def show_disagreements(bank: Bank, found: Placed, metric: str) -> None:
             )
         },
         key="worst_tasks",
-        on_select=lambda: inspect_row("worst_tasks", [[i] for i in worst.index]),
+        on_select=lambda: inspect_row("worst_tasks", rows["worst_tasks"]),
         selection_mode="single-row",
     )
+    look_below("worst_tasks")
     with st.container(horizontal=True):
         download("Download the pairs as CSV", listed, "disagreeing-pairs")
         tasks = result.agreement.tasks.assign(name=lambda t: t.index.map(names)).rename_axis("task")
         download("Download all tasks as CSV", tasks, "agreement-by-task", index=True)
-    look = [i for i in st.query_params.get_all("look") if i in names] or selected(names)
-    if look:
-        inspect(found, result, look[:2], names)
 
 
 def inspect_row(key: str, rows: list[list[str]]) -> None:
@@ -87,6 +95,8 @@ def inspect_row(key: str, rows: list[list[str]]) -> None:
 def inspect(found: Placed, result: Held, look: list[str], names: dict[str, str]) -> None:
     """One or two tasks with their places and their nearest tasks."""
     st.subheader(" and ".join(plain(names[i]) for i in look))
+    if len(look) == 2:
+        st.page_link(COMPARE, label="Compare the two", icon=":material/compare:", query_params=address(look))
     row = st.container(horizontal=True)
     for task in look:
         with row.container(width=470):

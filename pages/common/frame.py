@@ -18,7 +18,7 @@ STYLE = """
   .block-container {padding: 2.6rem clamp(1rem, 3vw, 3.5rem) 4rem; max-width: 1600px;}
   h1 {padding-top: 0; margin-bottom: .1rem;}
   .question {font-size: 1.1rem; opacity: .8; margin-bottom: .8rem;}
-  .st-key-wrap [data-testid="stColumn"], .st-key-wrap_charts [data-testid="stColumn"] {min-width: min(24rem, 100%);}
+  :is(.st-key-wrap, .st-key-wrap_charts, .st-key-wrap_chosen) [data-testid="stColumn"] {min-width: min(24rem, 100%);}
   .stElementContainer:has(.chart) {margin-top: 28px; overflow: visible;}
   .chart:not(:fullscreen) .modebar {top: -28px !important;}
   .st-key-wrap_small [data-testid="stColumn"] {min-width: min(17rem, 100%);}

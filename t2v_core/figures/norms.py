@@ -49,7 +49,7 @@ def _scatter(tasks: pd.DataFrame, x: str, y: str, selected: Collection[str], hei
     known = known.assign(shown=top_groups(known["group"].tolist()))
     chosen = frozenset(selected) & frozenset(known.index)
     figure = go.Figure()
-    for i, (group, colour) in enumerate(group_colours(known["shown"].tolist()).items()):
+    for i, (group, colour) in enumerate(group_colours(known["shown"].tolist(), tasks["group"].tolist()).items()):
         part = known[known["shown"] == group]
         figure.add_trace(
             go.Scatter(

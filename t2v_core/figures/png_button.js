@@ -8,7 +8,7 @@ const PNG = {
     data: structuredClone(plot.data),
     layout: {
       ...plot.layout,
-      paper_bgcolor: getComputedStyle(plot).getPropertyValue("--st-background-color").trim() || "#fff",
+      paper_bgcolor: getComputedStyle(plot).getPropertyValue("--st-background-color").trim() || getComputedStyle(document.body).backgroundColor,
     },
   }, {
     format: "png",

@@ -21,8 +21,14 @@ FONT = 11
 LABELS_SHOWN = 55
 """Names on an axis at most: beyond, every second, fifth, ... task is named until one zooms in."""
 
+STRIP = 0.6
+"""Width of the strip beside a colour bar where chosen tasks are marked, in widths of the bar."""
+
 MOST_TASKS = 4000
 """More have a tree whose order is not the best one, and names that take megabytes; show fewer kinds instead."""
+
+MARKS = {20: 11, 100: 7, MOST_TASKS: 5}
+"""Size of the marks by the most tasks that are marked so."""
 
 MOST_CELLS = 500
 """With more tasks the matrix is drawn as a picture, and cell by cell where a part of it is enlarged."""
@@ -37,6 +43,7 @@ def similarity_matrix(
     names: Sequence[str],
     groups: Sequence[str],
     *,
+    every: Sequence[str] = (),
     brackets: tuple[NDArray, NDArray] | None = None,
     clusters: NDArray[np.int64] | None = None,
     cut: float | None = None,
@@ -54,6 +61,7 @@ def similarity_matrix(
         order: positions of the tasks to draw, from left to right and from top to bottom.
         names: ``[n]`` for people, in the order of ``distance``.
         groups: ``[n]`` the true group of each task, likewise.
+        every: the groups of all tasks there are, so that none changes its colour when others are left out.
         brackets: the dendrogram along the leaves and in height, ``[n - 1, 4]`` each.
         clusters: ``[n]`` a cluster for each task, in the order of ``distance``; neighbours in one are framed.
         cut: height at which the tree was cut.
@@ -118,8 +126,9 @@ def similarity_matrix(
                 "anchor": "x2",
                 "title": "target" if asymmetric else None,
             },
-            "xaxis2": {**hidden, "domain": [0, 0.018], "range": [0, 1]},
-            "yaxis2": {**hidden, "domain": [0.838, 0.858], "range": [0, 1]},
+            # A bar lies between 0 and 1, the marks of what is chosen beside it: they would cover it.
+            "xaxis2": {**hidden, "domain": [0, 0.022], "range": [-STRIP, 1]},
+            "yaxis2": {**hidden, "domain": [0.836, 0.863], "range": [0, 1 + STRIP]},
             "yaxis3": {**hidden, "domain": [0.865, 1], "rangemode": "tozero"},
             "legend": {
                 "orientation": "h",
@@ -140,7 +149,7 @@ def similarity_matrix(
     else:
         cells = _ordered(distance, order)
         figure.add_trace(_heat_map(cells, np.arange(count), colour_range(cells), asymmetric))
-    _add_groups(figure, [groups[i] for i in order])
+    _add_groups(figure, [groups[i] for i in order], every)
     marked = [i for i, task in enumerate(ids) if task in frozenset(selected)]
     if marked:
         _add_marks(figure, marked, labels)
@@ -222,12 +231,12 @@ def _colours(low: float, high: float) -> dict:
     }
 
 
-def _add_groups(figure: go.Figure, groups: Sequence[str]) -> None:
+def _add_groups(figure: go.Figure, groups: Sequence[str], every: Sequence[str]) -> None:
     """Colour bars of the groups above and left of the matrix; ten groups and "other"."""
     if not groups:
         return
     shown = top_groups(groups)
-    colours = group_colours(shown)
+    colours = group_colours(shown, every)
     number = {group: i for i, group in enumerate(colours)}
     steps = np.linspace(0, 1, len(colours) + 1)
     known = {
@@ -249,19 +258,20 @@ def _add_groups(figure: go.Figure, groups: Sequence[str]) -> None:
 
 
 def _add_marks(figure: go.Figure, places: Sequence[int], labels: Sequence[str]) -> None:
-    """A diamond on both colour bars for each of some tasks."""
+    """A triangle beside both colour bars for each of some tasks, pointing at it."""
+    marker = {"size": next(size for most, size in MARKS.items() if len(places) <= most), "color": UPLOAD_COLOUR}
     known = {
         "mode": "markers",
-        "marker": {"symbol": "diamond", "size": 11, "color": UPLOAD_COLOUR, "line": {"width": 1.5, "color": "white"}},
         "text": [labels[i] for i in places],
         "hovertemplate": "<b>%{text}</b><br>chosen<extra></extra>",
         "cliponaxis": False,
         "name": "chosen",
         "legendgroup": "chosen",
     }
-    middle = [0.5] * len(places)
-    figure.add_trace(go.Scatter(x=places, y=middle, yaxis="y2", **known))
-    figure.add_trace(go.Scatter(x=middle, y=places, xaxis="x2", showlegend=False, **known))
+    above, left = [1 + STRIP / 2] * len(places), [-STRIP / 2] * len(places)
+    down, right = ({**marker, "symbol": f"triangle-{way}"} for way in ("down", "right"))
+    figure.add_trace(go.Scatter(x=places, y=above, yaxis="y2", marker=down, **known))
+    figure.add_trace(go.Scatter(x=left, y=places, xaxis="x2", marker=right, showlegend=False, **known))
 
 
 def _dendrogram(along: NDArray, heights: NDArray) -> go.Scatter:

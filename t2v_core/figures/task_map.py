@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from zlib import crc32
 
 import pandas as pd
@@ -13,7 +13,7 @@ from t2v_core.figures.theme import TEMPLATE, UPLOAD_COLOUR, as_text, group_colou
 
 HOVER = (
     "<b>%{customdata[1]}</b><br>%{customdata[2]}<br>%{customdata[3]} classes, %{customdata[4]:,} images"
-    "<br>head accuracy %{customdata[5]}<extra></extra>"
+    "<br>head accuracy %{customdata[5]}"
 )
 
 SHOWN = ["id", "name", "path", "classes", "images", "accuracy"]
@@ -23,6 +23,9 @@ SCALE = "Cividis"
 """Made for colour-blind readers."""
 
 FADED = 0.18
+RING = 13
+"""Pixels from the middle of a task's point to what is drawn around it."""
+
 LEGEND = {
     "orientation": "h",
     "yanchor": "top",
@@ -55,6 +58,7 @@ def task_map(
     cloud: NDArray | None = None,
     height: int = 620,
     most: int | None = None,
+    every: Sequence[str] = (),
 ) -> go.Figure:
     """Draw tasks as points.
 
@@ -63,12 +67,13 @@ def task_map(
             taxonomy in words, ``upload`` marks tasks to draw on top with their name. Numbers in ``group`` are drawn
             on a scale, with grey for missing ones.
         selected: ids to bring out; all others fade, unless none of them is on the map.
-        colour_title: what the scale shows.
+        colour_title: what the colours show.
         title: above the map.
         links: a task's id and those of tasks to join with it by lines.
         cloud: ``[R, 2]`` where a task might as well lie.
         height: pixels.
         most: tasks that the same chart may have to show at another time; by default those given.
+        every: the groups of all tasks there are, so that none changes its colour when others are hidden.
 
     Returns:
         A figure whose ``customdata[0]`` is the task id, and ``meta`` tells a trace from those of other colours.
@@ -80,12 +85,12 @@ def task_map(
     if links is not None:
         figure.add_trace(_lines(tasks.set_index("id"), *links))
     if pd.api.types.is_numeric_dtype(known["group"]) and len(known):
-        figure.add_trace(
-            _points(known, colour_title, f"values {colour_title}", _scale(known["group"], colour_title, size), many)
-        )
+        scale = _scale(known["group"], colour_title, size)
+        trace = _points(known, colour_title, f"values {colour_title}", scale, many)
+        figure.add_trace(trace.update(hovertemplate=f"{HOVER}<br>{colour_title} %{{marker.color:.4g}}<extra></extra>"))
     else:
         known = known.assign(group=top_groups(known["group"].astype(str).tolist()))
-        for group, colour in group_colours(known["group"].tolist()).items():
+        for group, colour in group_colours(known["group"].tolist(), every).items():
             part, look = known[known["group"] == group], {"color": colour, "size": size, "opacity": 0.85}
             figure.add_trace(_points(part, group, f"{colour_title} {as_text(group)}", look, many))
     if len(uploads):
@@ -126,8 +131,14 @@ def _points(part: pd.DataFrame, name: str, meta: str, marker: dict, many: bool) 
         selected={"marker": {"size": marker["size"] + 4}},
         unselected={"marker": {"opacity": FADED}},
         customdata=part.assign(name=part["name"].map(as_text), path=part["path"].map(as_text))[SHOWN].to_numpy(),
-        hovertemplate=HOVER,
+        hovertemplate=f"{HOVER}<extra>%{{fullData.name}}</extra>",
     )
+
+
+def ring(x: float, y: float) -> dict:
+    """A shape around the point of the task that is looked at, as large whatever the zoom."""
+    size = {"xsizemode": "pixel", "ysizemode": "pixel", "x0": -RING, "x1": RING, "y0": -RING, "y1": RING}
+    return {"type": "circle", "xanchor": x, "yanchor": y, "line": {"width": 2.5, "color": UPLOAD_COLOUR}, **size}
 
 
 def _scale(values: pd.Series, title: str, size: int) -> dict:

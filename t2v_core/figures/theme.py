@@ -65,20 +65,31 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def top_groups(values: Sequence[str], most: int = 10) -> list[str]:
-    """The most frequent values (ties in alphabetical order) keep their name; all others become ``"other"``."""
-    counts = Counter(values)
-    kept = sorted(counts, key=lambda v: (-counts[v], v))
-    if len(kept) > most:
-        kept = kept[:most]
+def top_groups(values: Sequence[str]) -> list[str]:
+    """The most frequent values, as many as there are colours, keep their name; all others become ``"other"``."""
+    kept = _most_frequent(values)
     return [v if v in kept else OTHER for v in values]
 
 
-def group_colours(groups: Sequence[str]) -> dict[str, str]:
-    """A colour for each group, in alphabetical order so that a group keeps its colour; grey for ``"other"``."""
+def group_colours(groups: Sequence[str], every: Sequence[str] = ()) -> dict[str, str]:
+    """A colour for each group, in alphabetical order; grey for ``"other"``.
+
+    Args:
+        groups: what ``top_groups`` made of the tasks that are shown.
+        every: the group of each task there is, shown or not: a group keeps its colour when others are hidden. Beyond
+            the most frequent of all, a group takes a colour that nothing shown has.
+    """
     names = sorted({g for g in groups if g != OTHER})
-    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+    own = dict(zip(sorted(_most_frequent(every or names)), PALETTE, strict=False))
+    free = (colour for colour in PALETTE if colour not in {own.get(name) for name in names})
+    colours = {name: own.get(name) or next(free) for name in names}
     return colours | ({OTHER: OTHER_COLOUR} if OTHER in groups else {})
+
+
+def _most_frequent(values: Sequence[str]) -> list[str]:
+    """As many values as there are colours, ties in alphabetical order."""
+    counts = Counter(values)
+    return sorted(counts, key=lambda v: (-counts[v], v))[: len(PALETTE)]
 
 
 def space_for(labels: Iterable[str], size: float) -> float:

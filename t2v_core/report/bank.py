@@ -27,6 +27,7 @@ from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.by_task import in_order
 from t2v_core.selection.by_task import task_table as task_marks
 from t2v_core.selection.meta_task import GENERIC, from_bank
+from t2v_core.selection.words import listed
 from t2v_core.space.agreement import agreement, neighbour_curve
 from t2v_core.space.compare import compare_pair, distances_with_spread
 from t2v_core.space.correlation import rank_correlation
@@ -87,6 +88,7 @@ def _map(tasks: pd.DataFrame, chosen: Sequence[str]) -> Section:
     words = (
         "Each point is a task; near points ask the same of a network. Colours are branches of the taxonomy; stars are "
         "uploads. Clusters can be trusted; gaps between far clusters and their sizes mean nothing (t-SNE)."
+        f"{_brought_out(tasks, chosen)}"
     )
     return Section("Which tasks are alike", words, task_map(tasks.assign(group=tasks["level 2"]), chosen))
 
@@ -98,9 +100,15 @@ def _domain_map(bank: Bank, table: pd.DataFrame, chosen: Sequence[str]) -> list[
     tasks = map_table(bank, table, distance)
     words = (
         "The same tasks by the mean features of their images, labels ignored. Tasks over the same images stand in one "
-        "place here, however different what is asked about them."
+        f"place here, however different what is asked about them.{_brought_out(tasks, chosen)}"
     )
     return [Section("Whose images look alike", words, task_map(tasks.assign(group=tasks["level 2"]), chosen))]
+
+
+def _brought_out(tasks: pd.DataFrame, chosen: Sequence[str]) -> str:
+    """Which tasks stand out on a map, and why."""
+    names = [tasks.at[task, "name"] for task in dict.fromkeys(chosen) if task in tasks.index]
+    return f" Chosen, so brought out: {listed(names)}." if names else ""
 
 
 def _compared(bank: Bank, chosen: Sequence[str]) -> list[Section]:

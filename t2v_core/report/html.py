@@ -13,31 +13,52 @@ from plotly.io.json import to_json_plotly
 from t2v_core.figures.theme import PNG_BUTTON
 
 STYLE = """
-:root {color-scheme: light;}
-body {font: 16px/1.55 system-ui, sans-serif; color: #202124; background: #fff; max-width: 1200px; margin: 0 auto;
-  padding: 2rem 1.2rem 4rem;}
+:root {color-scheme: light dark; --text: #202124; --page: #fff; --quiet: #5f6368; --line: #dadce0;}
+@media (prefers-color-scheme: dark) {:root {--text: #e8eaed; --page: #171614; --quiet: #9aa0a6; --line: #3c4043;}}
+body {font: 16px/1.55 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 1200px;
+  margin: 0 auto; padding: 2rem 1.2rem 4rem;}
 h1 {margin-bottom: .2rem;}
 h2 {margin: 2.6rem 0 .3rem;}
 p {max-width: 75ch; margin: .4rem 0;}
 .wide {overflow-x: auto;}
 table {border-collapse: collapse; font-size: 14px; margin: .8rem 0;}
-th, td {border-bottom: 1px solid #dadce0; padding: .3rem .7rem; text-align: left; vertical-align: top; max-width: 36rem;
-  font-variant-numeric: tabular-nums;}
-footer {margin-top: 3rem; color: #5f6368; font-size: 14px;}
+th, td {border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: left; vertical-align: top;
+  max-width: 36rem; font-variant-numeric: tabular-nums;}
+footer {margin-top: 3rem; color: var(--quiet); font-size: 14px;}
 """
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses every request to anywhere."""
 
 DRAW = """
-function draw(place, figure) {
-  Plotly.newPlot(place, figure.data, figure.layout, {
+const dark = matchMedia("(prefers-color-scheme: dark)"), places = [];
+
+// Figures have no colours of their own for text and background.
+function look() {
+  const style = getComputedStyle(document.documentElement), of = name => style.getPropertyValue(`--${name}`).trim();
+  return {
+    "font.color": of("text"),
+    "hoverlabel.bgcolor": of("page"),
+    "hoverlabel.bordercolor": of("line"),
+    "hoverlabel.font.color": of("text"),
+    "modebar.bgcolor": "rgba(0,0,0,0)",
+    "modebar.color": of("quiet"),
+    "modebar.activecolor": of("text"),
+  };
+}
+dark.addEventListener("change", () => places.forEach(place => Plotly.relayout(place, look())));
+
+async function draw(place, figure) {
+  figure.layout.dragmode = "zoom";
+  places.push(place);
+  await Plotly.newPlot(place, figure.data, figure.layout, {
     displaylogo: false,
     showSendToCloud: false,
     responsive: true,
     toImageButtonOptions: {format: "svg", filename: place},
     modeBarButtonsToAdd: [PNG],
   });
+  await Plotly.relayout(place, look());
 }
 """
 

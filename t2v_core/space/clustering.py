@@ -61,6 +61,14 @@ class Clustering:
         labels[self.leaves] = first.cumsum()
         return labels
 
+    def cut_height(self, clusters: int) -> float | None:
+        """The height between the merge that leaves so many clusters and the next; None above the top of the tree."""
+        heights = np.sort(self.merges[:, 2])
+        if clusters <= 1:
+            return None
+        below = heights[-clusters] if clusters <= len(heights) else 0.0
+        return float((below + heights[1 - clusters]) / 2)
+
     def cophenetic(self) -> FloatArray:
         """Heights at which pairs of tasks join, ``[n (n - 1) / 2]`` in the order of ``pairs``."""
         from scipy.cluster.hierarchy import cophenet
@@ -127,6 +135,23 @@ def pairs(distance: NDArray) -> FloatArray:
     if not np.allclose(upper, distance.T[np.triu_indices(len(distance), 1)], rtol=0, atol=1e-6):
         raise InputError("clusters need a distance that is the same both ways; choose the symmetric one")
     return upper.astype(np.float64)
+
+
+def central_first(labels: NDArray[np.int64], distance: NDArray) -> dict[int, tuple[NDArray[np.int64], float]]:
+    """For each cluster its tasks, the most central first, and the mean distance between them, NaN of a single one.
+
+    Args:
+        labels: ``[n]`` the cluster of each task.
+        distance: ``[n, n]`` symmetric, with zeros on the diagonal.
+    """
+    found = {}
+    for number in np.unique(labels).tolist():
+        members = np.flatnonzero(labels == number)
+        inner = distance[np.ix_(members, members)]
+        count = len(members)
+        within = float(inner.sum() / (count * (count - 1))) if count > 1 else np.nan
+        found[number] = members[np.argsort(inner.sum(1), kind="stable")], within
+    return found
 
 
 def cophenetic_correlation(clustering: Clustering, other: NDArray) -> float:

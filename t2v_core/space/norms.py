@@ -34,9 +34,11 @@ def within_kinds(tasks: pd.DataFrame, other: str) -> pd.DataFrame:
 
 
 def verdict(found: RankCorrelation, within: pd.DataFrame) -> str:
-    """How all tasks together, and single kinds of tasks, stand to a claimed rise."""
+    """How all tasks together, and single kinds of tasks, stand to a claimed rise; nothing where nothing can be told."""
+    if np.isnan(found.rho):
+        return ""
     up, down = int((within["from"] > 0).sum()), int((within["to"] < 0).sum())
-    together = 0 if np.isnan(found.rho) or found.low <= 0 <= found.high else np.sign(found.rho)
+    together = 0 if found.low <= 0 <= found.high else np.sign(found.rho)
     words = ""
     if len(within) > 1:
         words = (
@@ -46,6 +48,8 @@ def verdict(found: RankCorrelation, within: pd.DataFrame) -> str:
     single = np.sign(up - down) if len(within) > 1 else together
     if together > 0 and single > 0:
         return words + "That is in line with the paper."
+    if together == 0 and single == 0:
+        return words + "So this bank neither shows the paper's finding nor refutes it."
     if together <= 0 and single <= 0:
         return words + "So the paper's finding is not seen in this bank."
     return words + "All tasks together and single kinds do not agree, so this bank neither confirms nor refutes it."

@@ -166,6 +166,19 @@ def test_chosen_tasks_are_marked_at_their_places():
     places = sorted(tree.leaves.tolist().index(IDS.index(i)) for i in "be")
     assert [sorted(marks[0].x), sorted(marks[1].y)] == [places, places]
     assert len(drawn()[1].data) == len(figure.data) - 2
+    # Beside the bars, which lie between 0 and 1: covered, they could not be read.
+    assert min(marks[0].y) > 1
+    assert figure.layout.yaxis2.range[1] > max(marks[0].y)
+    assert max(marks[1].x) < 0
+    assert figure.layout.xaxis2.range[0] < min(marks[1].x)
+
+
+def test_groups_keep_their_colours_when_tasks_are_left_out():
+    whole = [*GROUPS, *"klmnop"]
+    (_, _, _, legend), _ = strips(drawn(every=whole)[1])
+    part = similarity_matrix(DISTANCE.iloc[[1, 5], [1, 5]], np.arange(2), ["b", "f"], ["far", "alone"], every=whole)
+    (_, _, _, found), _ = strips(part)
+    assert found == {group: legend[group] for group in ("far", "alone")}
 
 
 def test_no_place_between_two_tasks_bears_a_name():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from t2v_core.figures.task_map import task_map
+from t2v_core.figures.task_map import ring, task_map
 from t2v_core.figures.theme import OTHER
 
 
@@ -63,6 +63,25 @@ def test_values_are_drawn_on_one_scale(tasks):
     assert len(figure.data) == 2
     assert figure.data[0].marker.colorbar.title.text == "norm"
     np.testing.assert_allclose(figure.data[0].marker.color, tasks.loc[~tasks["upload"], "group"])
+    assert "norm %{marker.color" in figure.data[0].hovertemplate
+
+
+def test_a_filtered_map_keeps_the_colours_of_the_whole(tasks):
+    def colours(shown):
+        figure = task_map(shown, every=tasks["group"].tolist())
+        return {t.name: t.marker.color for t in figure.data if t.name not in (OTHER, "your uploads")}
+
+    whole, part = colours(tasks), colours(tasks[tasks["group"].isin(["g01", "g08", "g13"])])
+    assert set(part) == {"g01", "g08", "g13"}
+    assert all(whole[name] == colour for name, colour in part.items() if name in whole)
+    assert len({"g01", "g08"} & set(whole)) == 2
+
+
+def test_a_ring_stands_around_a_place_whatever_the_zoom(tasks):
+    figure = task_map(tasks).add_shape(ring(0.5, -2.0))
+    (shape,) = figure.layout.shapes
+    assert (shape.xanchor, shape.yanchor, shape.xsizemode, shape.ysizemode) == (0.5, -2.0, "pixel", "pixel")
+    assert shape.x0 == -shape.x1
 
 
 def test_lines_lead_to_the_neighbours_that_are_shown(tasks):

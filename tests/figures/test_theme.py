@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from t2v_core.figures.theme import LINE, OTHER_COLOUR, PALETTE, UPLOAD_COLOUR, as_text
+from t2v_core.figures.theme import (
+    LINE,
+    OTHER,
+    OTHER_COLOUR,
+    PALETTE,
+    UPLOAD_COLOUR,
+    as_text,
+    group_colours,
+    top_groups,
+)
 
 LIGHT, DARK = "#FFFFFF", "#171614"
 LEAST = {LIGHT: 2.2, DARK: 3.0}
@@ -57,6 +66,20 @@ def test_colour_blind_people_tell_groups_apart(sight):
 def test_colours_stand_out_from_the_page(colour, page):
     light, dark = sorted([luminance(colour), luminance(page)], reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= LEAST[page]
+
+
+def test_a_group_keeps_its_colour_when_others_are_hidden():
+    every = [f"g{i:02d}" for i in range(14) for _ in range(20 - i)]  # the first ten are the most frequent
+    usual = group_colours(top_groups(every), every)
+    assert set(usual) == {*(f"g{i:02d}" for i in range(10)), OTHER}
+    assert len(set(usual.values())) == 11
+    some = ["g03", "g12", "g03", "g07", "g11"]
+    found = group_colours(top_groups(some), every)
+    assert list(found) == ["g03", "g07", "g11", "g12"]
+    assert {name: found[name] for name in ("g03", "g07")} == {name: usual[name] for name in ("g03", "g07")}
+    assert len(set(found.values())) == 4  # those beyond the ten take what nothing shown has
+    last = [f"g{i:02d}" for i in range(4, 14)]
+    assert sorted(group_colours(top_groups(last), every).values()) == sorted(PALETTE)
 
 
 def test_names_are_no_markup():

@@ -74,7 +74,10 @@ def test_a_map_without_any_chosen_task_is_not_faded(judged_bank):
         return report[report.rindex("<body>") :]
 
     assert "selectedpoints" not in figures("nobody")
-    assert "selectedpoints" in figures(judged_bank.tasks()[0].id)
+    assert "brought out" not in figures("nobody")
+    first = judged_bank.tasks()[0]
+    assert "selectedpoints" in figures(first.id)
+    assert figures(first.id).count(f"Chosen, so brought out: &#x27;{first.name}&#x27;.") == 2  # on either map
 
 
 def test_of_many_chosen_tasks_the_first_are_compared(judged_bank, monkeypatch):

@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import dendrogram
 
 from t2v_core.errors import InputError
 from t2v_core.space import clustering as module
-from t2v_core.space.clustering import LINKAGES, adjusted_rand, cluster, cophenetic_correlation
+from t2v_core.space.clustering import LINKAGES, adjusted_rand, central_first, cluster, cophenetic_correlation
 from t2v_core.space.taxonomy import taxonomic_distance
 
 
@@ -81,6 +81,27 @@ def test_optimal_order_brings_neighbours_together_and_large_trees_go_without(mon
 
     assert length(ordered) < length(plain)
     np.testing.assert_array_equal(np.sort(ordered.merges[:, 2]), np.sort(plain.merges[:, 2]))
+
+
+def test_the_most_central_task_of_a_cluster_comes_first():
+    at = np.array([0.0, 10, 1, 11, 2, 50])
+    distance = np.abs(np.subtract.outer(at, at))
+    found = central_first(np.array([1, 2, 1, 2, 1, 3]), distance)
+    assert {number: order.tolist() for number, (order, _) in found.items()} == {1: [2, 0, 4], 2: [1, 3], 3: [5]}
+    assert found[1][1] == pytest.approx(4 / 3)
+    assert np.isnan(found[3][1])
+
+
+@given(st.integers(2, 12), st.integers(0, 99), st.integers(1, 12))
+def test_a_tree_cut_at_the_height_of_a_number_has_that_number(n, seed, clusters):
+    at = np.random.default_rng(seed).random((n, 3))
+    tree = cluster(np.linalg.norm(at[:, None] - at[None], axis=2))
+    clusters = min(clusters, n)
+    height = tree.cut_height(clusters)
+    if height is None:
+        assert clusters == 1
+    else:
+        np.testing.assert_array_equal(tree.cut(height=height), tree.cut(clusters=clusters))
 
 
 def test_agreement_with_the_taxonomy():
