@@ -1,12 +1,14 @@
 """How often "first in 80 % of cases" comes true.
 
-    python -m benchmarks.calibration --data cifar100.zip [--images 40 100] [--every 1] [--one-head] [--out FILE]
+    python -m benchmarks.calibration --data cifar100.zip [--rule asymmetric] [--images 40 100] [--every 1] [--plain]
+        [--out FILE]
 
 The images of each of the demo bank's mixtures, those to learn from and those to test on together, are parted into
 disjoint folders of so many images, the same number of every class, as if as many people had uploaded the task. Each
-is embedded and ranked by itself, with the head of its own images; ``--one-head`` leaves out that this head has noise
-of its own. Said is the share of bootstrap rounds in which the
-expert that a folder puts first came first; held is the share of the other folders that put the same expert first.
+is embedded and ranked by itself, as the rule asks: by Task2Vec with the head of its own images, or by the Task Tangent
+Kernel. ``--plain`` leaves out that this head has noise of its own, or that the kernel's images do. Said is the share
+of bootstrap rounds in which the expert that a folder puts first came first; held is the share of the other folders
+that put the same expert first.
 """
 
 from __future__ import annotations
@@ -18,20 +20,25 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.distances import processor
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.record import TASK2VEC, Embedding
+from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.tangent import TangentSettings, embed_tangent
+from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
 from t2v_core.probe.bundled import load_bundled
 from t2v_core.selection.candidates import unseen
 from t2v_core.selection.ranking import rank_experts
+from t2v_core.selection.ways import way
 from t2v_core.task.record import DecodedTask
 from t2v_core.task.worlds.demo import demo_tasks
 
@@ -53,10 +60,12 @@ def folders(decoded: DecodedTask, images: int, seed: int) -> list[DecodedTask]:
     return [replace(part, task=replace(part.task, held_out=np.zeros(len(part), bool))) for part in taken]
 
 
-def embed(decoded: DecodedTask, settings: Task2VecSettings, refits: bool) -> Embedding:
+def embed(decoded: DecodedTask, method: str, settings: dict[str, Any], refits: bool) -> Embedding:
     """One folder's embedding, in a process of its own."""
     torch.set_num_threads(1)
-    return embed_task(decoded, load_bundled(torch.device("cpu")), settings, refits=refits).fisher
+    if method == TANGENT:
+        return embed_tangent(decoded, TangentSettings(**settings), refits=refits)
+    return embed_task(decoded, load_bundled(torch.device("cpu")), Task2VecSettings(**settings), refits=refits).fisher
 
 
 def agreement(firsts: list[str]) -> np.ndarray:
@@ -71,7 +80,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--images", type=int, nargs="+", default=[40, 100])
     parser.add_argument("--every", type=int, default=1, help="take every n-th mixture only")
-    parser.add_argument("--one-head", action="store_true", help="resample images alone, not the head")
+    parser.add_argument("--rule", choices=["asymmetric", TANGENT], default="asymmetric")
+    parser.add_argument("--plain", action="store_true", help="draw no other head, or for the kernel no other images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -84,15 +94,16 @@ def main() -> None:
     ):
         bank = Bank(folder, demo=True)
         info = next(iter(bank.probes().values()))
-        kept = bank.embeddings(TASK2VEC, info.weights_hash)
-        settings = Task2VecSettings(**next(iter(kept.values())).settings)  # type: ignore[arg-type]
+        method = way(options.rule).method
+        kept = bank.embeddings(method)
+        settings = next(iter(kept.values())).settings
         for images in options.images:
             said, held = [], []
             for decoded in mixtures:
                 parts = folders(decoded, images, options.seed)
                 sources = unseen(bank, kept, list(decoded.digests))
-                found = pool.map(embed, parts, [settings] * len(parts), [not options.one_head] * len(parts))
-                ranked = [rank_experts(one, sources, info)[0] for one in found]
+                found = pool.map(partial(embed, method=method, settings=settings, refits=not options.plain), parts)
+                ranked = [rank_experts(one, sources, info, options.rule)[0] for one in found]
                 said += [first.p_first for first in ranked]
                 held += agreement([first.expert_id for first in ranked]).tolist()
             band = np.digitize(said, BANDS) - 1
@@ -116,7 +127,8 @@ def main() -> None:
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "mixtures": len(mixtures),
         "seed": options.seed,
-        "one head": options.one_head,
+        "rule": options.rule,
+        "plain": options.plain,
         "seconds": round(time.perf_counter() - begin),
     }
     if options.out:

@@ -78,7 +78,8 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
         options: what is asked.
         report: progress.
         found: the task, where it has been looked for already.
-        refits: measure how far the vector moves with the head behind it (``embedding.refits``).
+        refits: measure how far the vector moves with the head behind it (``embedding.refits``), or with the images
+            (``embedding.tangent``).
 
     Raises:
         InputError: the input or the options are at fault.
@@ -121,7 +122,7 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
     progress = staged(report, EMBEDDING)
     if probe is None:
         settings = replace(BY_ARCHITECTURE[architecture], seed=options.seed)
-        embeddings = [embed_tangent(decoded, settings, device=device, progress=progress)]
+        embeddings = [embed_tangent(decoded, settings, refits=refits, device=device, progress=progress)]
     else:
         embeddings = _by_probe(decoded, probe, method, options, found.learnable, refits, progress)
     seconds = {"load probe": loaded - begin, "read": read - loaded, "embed": time.perf_counter() - read}

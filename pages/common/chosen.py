@@ -20,9 +20,9 @@ LINES = "map_lines"
 """Whether a task's surroundings are drawn on the maps."""
 
 COLUMNS = {
-    "name": st.column_config.TextColumn("task", width=170),
-    "path": st.column_config.TextColumn("place in the taxonomy", width=150),
-    "role": st.column_config.TextColumn(width=110),
+    "name": st.column_config.TextColumn("task", width=150),
+    "path": st.column_config.TextColumn("place in the taxonomy", width=130),
+    "role": st.column_config.TextColumn(width=95),
     "classes": st.column_config.NumberColumn(width=62),
     "images": st.column_config.NumberColumn(width=62),
     "error": st.column_config.NumberColumn("error, %", format="%.0f", width=65, help="Of a linear head on the probe."),

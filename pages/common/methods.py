@@ -28,6 +28,7 @@ STARTS = {
     "symmetric": "Task2Vec, pre-trained probe",
     "task2vec-random": "Task2Vec, untrained probe",
     "pseudotask": "PseudoTask, pre-trained probe",
+    "pseudotask-random": "PseudoTask, untrained probe",
     "tangent": "Task Tangent Kernel, no probe",
     "chance": "chance",
 }
@@ -37,6 +38,7 @@ VALUES = {
     "task2vec-random": "Task2Vec, untrained probe",
     "pseudotask": "PseudoTask, soft labels",
     "pseudotask-hard": "PseudoTask, hard labels",
+    "pseudotask-random": "PseudoTask, untrained probe",
 }
 
 
@@ -110,7 +112,8 @@ def show_table(found: Compared) -> None:
         "**Costs grow in two ways.** What needs *every expert* passes the target's images through each of them, so its "
         "seconds grow with the number of experts. All other methods pass them once through one network, or through "
         "as many random ones, whatever the number of experts: their seconds stay nearly as they are (of EMD and "
-        "H-divergence a part grows), and *an expert's share* falls as experts are added."
+        "H-divergence a part grows), and *an expert's share* falls as experts are added. **RSA** here compares experts "
+        "with the probe, so that labels play no part; its authors train a network on the target."
     )
     if "model2vec" not in found.table.index:
         st.caption(f"**MODEL2VEC** is missing: {UNLEARNED}")
@@ -147,8 +150,7 @@ def show_table(found: Compared) -> None:
             "they cost was measured afterwards, Task2Vec's on a part of the tasks; every other cost is of the run "
             "that gave the scores. Features that several methods share are computed once and charged to each as if it "
             "ran alone. LEEP and NCE need the expert's own classifier, which the bank's experts come without: a "
-            "linear head fitted on the expert's own task stands for it. RSA compares with the probe, where its "
-            "authors train a network on the target."
+            "linear head fitted on the expert's own task stands for it."
         )
 
 
@@ -177,9 +179,9 @@ def show_starts(found: Compared) -> None:
     st.subheader("How much depends on what the networks have learned")
     draw(by_kind(rows, kinds), key="starts", file="initialisations", alt="Loss by initialisation")
     st.caption(
-        "The same method with a probe that has learned and with one that has not, beside the kernel, which asks many "
-        "networks that have learned nothing. Lines: 95 % intervals over targets. One seed of the untrained probe and "
-        "one of the networks were measured, so the lines say nothing of what other seeds would give."
+        "The same two methods with a probe that has learned and with one that has not, beside the kernel, which asks "
+        "many networks that have learned nothing. Lines: 95 % intervals over targets. One seed of the untrained probe "
+        "and one of the networks were measured, so the lines say nothing of what other seeds would give."
     )
     download("Download as CSV", pd.concat(rows, names=["start"]).reset_index("start"), "starts", key="starts_csv")
     record, twins = found.records.get("networks-or-batches"), found.audits.get("twin")

@@ -45,7 +45,8 @@ class Embedding:
         seconds: wall time it took.
         device: where it was computed.
         refits: ``[R, D]`` float32, the same quantity on some of the samples under heads refitted on samples drawn with
-            replacement (``embedding.refits``); None where the head's noise was not asked for. A bank keeps none.
+            replacement (``embedding.refits``), for the Task Tangent Kernel on halves of the samples, NaN for networks
+            that did not see one; None where this noise was not asked for. A bank keeps none.
     """
 
     vector: NDArray[np.float32]

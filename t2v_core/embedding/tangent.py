@@ -20,24 +20,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from t2v_core.embedding.batches import balanced_batch
 from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.sketches import Sketch, Source, source_of
 from t2v_core.embedding.tangent_kernel import TANGENT, unit
-from t2v_core.errors import InputError
-from t2v_core.fisher.mcr2 import EPS_SQUARE, mcr2_loss
-from t2v_core.probe.probe import normalise
-from t2v_core.probe.random_networks import SPECS, Architecture, RandomNetwork, random_network
-from t2v_core.task.record import DecodedTask, IntArray, Progress
+from t2v_core.fisher.mcr2 import EPS_SQUARE
+from t2v_core.probe.random_networks import Architecture
+from t2v_core.task.record import DecodedTask, Progress
 from t2v_core.task.streaming import ahead
-
-WITHOUT_LABELS = "PseudoTask or the domain embedding, which need no labels"
 
 
 @dataclass(frozen=True)
@@ -72,43 +67,33 @@ class TangentSettings:
 KEPT = TangentSettings(architecture="small", networks=16, batches=4, dimension=512)
 """What the demo bank keeps of its experts' tasks: a new task is compared after a few seconds of its own gradients."""
 
+HALVES = 8
+SEEN: dict[Architecture, int] = {"small": HALVES, "resnet18": 1}
+"""Halves of the images that every network sees: of large networks each an eighth, to double the wait and no more."""
+
 BY_ARCHITECTURE: dict[Architecture, TangentSettings] = {"small": KEPT, "resnet18": TangentSettings()}
 """How tasks are embedded by either kind of network: small images quickly, or photographs as in the paper."""
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A task's training images: ``rows [N]`` of its pixels, and their labels ``[N]``."""
-
-    decoded: DecodedTask
-    rows: IntArray
-    labels: IntArray
-
-    def batches(self, settings: TangentSettings) -> int:
-        """How many batches its images fill, up to the settings' number."""
-        return min(settings.batches, -(-len(self.rows) // settings.batch_size))
-
-    def draw(self, size: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], IntArray]:
-        """A class-balanced batch of pixels and labels."""
-        drawn = balanced_batch(self.labels, size, rng)
-        pixels = self.decoded.pixels[self.rows[drawn]]
-        if not (pixels != pixels[:1]).any():
-            raise InputError(
-                f"the {len(drawn)} images drawn from {self.decoded.task.name!r} are all the same, so nothing tells "
-                "its classes apart; check the files"
-            )
-        return pixels, self.labels[drawn]
 
 
 def embed_tangent(
     decoded: DecodedTask,
     settings: TangentSettings | None = None,
     *,
+    refits: bool = False,
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Embedding:
-    """Embed one labelled task; see ``embed_tangents``."""
-    return embed_tangents([decoded], settings, device=device, progress=progress)[0]
+    """Embed one labelled task; see ``embed_tangents``.
+
+    With ``refits`` the gradients of halves of its images come along, which tell how far the vector moves with the
+    images: a task of up to ``batch_size`` images shows all of them to every network, so that the spread over networks
+    says nothing of it. With ``SEEN`` halves a network they take about as long again as ``SEEN`` batches.
+    """
+    embedding = embed_tangents([decoded], settings, device=device, progress=progress)[0]
+    if not refits:
+        return embedding
+    settings, device = settings or TangentSettings(), device or torch.device("cpu")
+    return replace(embedding, refits=_of_halves(source_of(decoded), settings, device, progress))
 
 
 def embed_tangents(
@@ -136,8 +121,8 @@ def embed_tangents(
     """
     settings = settings or TangentSettings()
     device = device or torch.device("cpu")
-    sources = [_source(decoded) for decoded in tasks]
-    counts = [source.batches(settings) for source in sources]
+    sources = [source_of(decoded) for decoded in tasks]
+    counts = [source.batches(settings.batches, settings.batch_size) for source in sources]
     parts, seconds = [], np.zeros(len(tasks))
     for found, took in _sketches(sources, [counts] * settings.networks, settings, device, progress):
         parts.append(unit(np.stack([sketches.mean(0) for sketches in found])))
@@ -192,7 +177,7 @@ def networks_against_batches(
     if min(counts) < 1 or max(counts) > budget:
         raise ValueError(f"counts must lie between 1 and the budget of {budget} batches, got {list(counts)}")
     settings = settings or TangentSettings()
-    sources = [_source(decoded) for decoded in tasks]
+    sources = [source_of(decoded) for decoded in tasks]
     needed = [budget // min(x for x in counts if x > number) for number in range(max(counts))]
     parts: dict[int, list[NDArray[np.float16]]] = {x: [] for x in counts}
     needs = [[count] * len(sources) for count in needed]
@@ -204,25 +189,8 @@ def networks_against_batches(
     return {x: np.stack(part, axis=1) for x, part in parts.items()}
 
 
-def _source(decoded: DecodedTask) -> _Source:
-    """A task's training images, refused where the loss has nothing to separate."""
-    name, rows = decoded.task.name, np.flatnonzero(~decoded.task.held_out)
-    classes, labels = np.unique(decoded.task.labels[rows], return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(
-            f"the Task Tangent Kernel separates classes and {name!r} has only one; add a second class, or choose "
-            f"{WITHOUT_LABELS}"
-        )
-    if np.bincount(labels).max() < 2:
-        raise InputError(
-            f"no class of {name!r} has two images, so nothing tells what belongs together; add images, or choose "
-            f"{WITHOUT_LABELS}"
-        )
-    return _Source(decoded, rows, labels)
-
-
 def _sketches(
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     batches: Sequence[Sequence[int]],
     settings: TangentSettings,
     device: torch.device,
@@ -235,28 +203,21 @@ def _sketches(
     GPU the cores are busy with gradients already.
     """
 
-    def build(number: int) -> tuple[RandomNetwork, Tensor, Tensor]:
-        network = random_network(settings.architecture, settings.network_seed, number, device)
-        size = sum(p.numel() for p in network.block.parameters())
-        return network, *_projection(size, number, settings, device)
+    def build(number: int) -> Sketch:
+        return _sketch(number, settings, device)
 
     numbers = range(len(batches))
     built = (build(number) for number in numbers) if device.type == "cpu" else ahead(build, len(batches))
     done, total = 0, sum(map(sum, batches))
     clock = [time.perf_counter()]
-    for number, (network, bucket, sign) in enumerate(built):
+    for number, sketch in enumerate(built):
         found = [np.empty((count, settings.dimension), np.float32) for count in batches[number]]
-        parameters = list(network.block.parameters())
         clock.append(time.perf_counter())
         for source, sketches in zip(sources, found, strict=True):
             for batch in range(len(sketches)):
                 rng = np.random.default_rng([settings.seed, number, 3, batch])
                 pixels, labels = source.draw(settings.batch_size, rng)
-                features = network.features(normalise(pixels, SPECS[settings.architecture], device))
-                loss = mcr2_loss(features, torch.from_numpy(labels).to(device), settings.eps_square)
-                gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
-                reduced = torch.zeros(settings.dimension, device=device).index_add_(0, bucket, gradient * sign)
-                sketches[batch] = reduced.cpu().numpy()
+                sketches[batch] = sketch.gradient(pixels, labels, settings.eps_square)
                 done += 1
                 if progress is not None:
                     progress(done, total, "gradients")
@@ -266,9 +227,25 @@ def _sketches(
         clock = [time.perf_counter()]
 
 
-def _projection(parameters: int, number: int, settings: TangentSettings, device: torch.device) -> tuple[Tensor, Tensor]:
-    """A network's count sketch: for each of its numbers the sum it goes to, and its sign."""
-    rng = np.random.default_rng([settings.network_seed, number, 2, settings.dimension])
-    bucket = torch.from_numpy(rng.integers(0, settings.dimension, parameters))
-    sign = torch.from_numpy(rng.integers(0, 2, parameters, dtype=np.int8)).float() * 2 - 1
-    return bucket.to(device), sign.to(device)
+def _of_halves(
+    source: Source, settings: TangentSettings, device: torch.device, progress: Progress | None
+) -> NDArray[np.float32]:
+    """The gradients of ``HALVES`` halves of a task's images, ``[HALVES, M P]``, one batch of a half each.
+
+    All networks that see a half see the same one. NaN where one does not.
+    """
+    found = np.full((HALVES, settings.networks, settings.dimension), np.nan, np.float32)
+    each = SEEN[settings.architecture]
+    for number in range(settings.networks):
+        sketch = _sketch(number, settings, device)
+        for half in {(number + step) % HALVES for step in range(each)}:
+            rngs = (np.random.default_rng([settings.seed, *key]) for key in ((half, 6), (number, 7, half)))
+            pixels, labels = source.draw_half(settings.batch_size, *rngs)
+            found[half, number] = unit(sketch.gradient(pixels, labels, settings.eps_square))
+        if progress is not None:
+            progress(number + 1, settings.networks, "halves of the images")
+    return found.reshape(HALVES, -1)
+
+
+def _sketch(number: int, settings: TangentSettings, device: torch.device) -> Sketch:
+    return Sketch(settings.architecture, settings.network_seed, number, settings.dimension, device)

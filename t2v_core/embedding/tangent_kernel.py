@@ -2,8 +2,9 @@
 
     k(T1, T2) = 1/M sum_i <g_i(T1), g_i(T2)> / (||g_i(T1)|| ||g_i(T2)||)
 
-It is a similarity: 1 for a task with itself. The M networks are a sample of all random networks, and every
-one draws its own images, so the spread of the cosines over the networks says how far to trust their mean.
+It is a similarity: 1 for a task with itself. The M networks are a sample of all random networks, so the spread of the
+cosines over them says how far their mean might move with other networks. How far it might with other images it says
+only as far as every network draws its own, of which a small task has too few.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ computed once and charged to each as if it ran alone: the features of N images c
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +34,9 @@ MOST = 2000
 
 CPU = torch.device("cpu")
 
+PROBE = "the probe"
+"""In place of an expert's id."""
+
 Features = NDArray[np.float32]
 
 
@@ -50,6 +54,14 @@ class Clock:
             yield
         finally:
             self.seconds += time.process_time() - begin
+
+
+@dataclass
+class Passes:
+    """Images that passed through a network, and the time they took."""
+
+    clock: Clock = field(default_factory=Clock)
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Bench:
             )
         self.probe = probe or load_bundled(CPU)
         self._features: dict[tuple[str, tuple[str, ...]], Features] = {}
-        self._forward, self._passed = Clock(), 0
+        self._passes: dict[str, Passes] = defaultdict(Passes)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,15 +143,15 @@ class Bench:
         """Ids of the tasks that experts were trained on, each once."""
         return list(dict.fromkeys(self.source.values()))
 
-    @property
-    def seconds_per_image(self) -> float:
-        """Mean cost of one image's forward pass, over all that were made."""
-        return self._forward.seconds / max(self._passed, 1)
+    def seconds_per_image(self, network: str = PROBE) -> float:
+        """Mean cost of one image's forward pass through the probe, or through an expert by its id."""
+        found = self._passes[network]
+        return found.clock.seconds / max(found.images, 1)
 
     def probe_features(self, task: str) -> Features:
         """The probe's features ``[N, d]`` of a task's images."""
         item = self.tasks[task]
-        return self._seen(("probe", item.images), lambda: self.probe, lambda: self.at_probe(task).pixels)
+        return self._seen((PROBE, item.images), lambda: self.probe, lambda: self.at_probe(task).pixels)
 
     def at_probe(self, task: str) -> DecodedTask:
         """A task as the probe wants its images."""
@@ -187,10 +199,10 @@ class Bench:
     ) -> Features:
         """Features computed at most once a run, on the clock."""
         if key not in self._features:
-            loaded, images = network(), pixels()
-            with self._forward.running():
+            loaded, images, passes = network(), pixels(), self._passes[key[0]]
+            with passes.clock.running():
                 self._features[key] = loaded.features(images).numpy()
-            self._passed += len(images)
+            passes.images += len(images)
         return self._features[key]
 
 

@@ -31,7 +31,7 @@ DRAWS = 2000
 """Labels drawn for an embedding: at least one an image, and where the images are few enough the exact expectation."""
 
 FEW = 500
-"""Images of a task that the untrained probe looks at; the targets of most kinds have fewer."""
+"""Images of a task that an untrained probe looks at; the targets of most kinds have fewer."""
 
 CHUNKS = 4
 """Parts of a PseudoTask embedding that a bank keeps: enough for a spread, at a quarter of the usual room."""
@@ -49,19 +49,38 @@ Distance = Callable[[Sequence[Embedding], Sequence[Embedding]], NDArray]
 
 
 def pseudotask(bench: Bench, settings: PseudoTaskSettings) -> Finding:
+    """PseudoTask of every task."""
+    return _by_teacher(bench, settings, bench.probe, bench.at_probe, keep=settings.labels == "soft")
+
+
+def random_pseudotask(bench: Bench, settings: PseudoTaskSettings) -> Finding:
+    """PseudoTask by the bundled architecture as it is before any training, its classifier too."""
+
+    def images(task: str) -> DecodedTask:
+        return thinned(bench.tasks[task].decoded, FEW, settings.seed)
+
+    return _by_teacher(bench, settings, random_probe(settings.seed), images)
+
+
+def _by_teacher(
+    bench: Bench,
+    settings: PseudoTaskSettings,
+    probe: Probe,
+    images: Callable[[str], DecodedTask],
+    keep: bool = False,
+) -> Finding:
     """PseudoTask of every task; tasks over the same images are one and the same to it."""
     known: dict[tuple[str, ...], tuple[Embedding, float]] = {}
     found, seconds = {}, {}
     for number, (task, item) in enumerate(bench.tasks.items()):
         if item.images not in known:
-            decoded, clock = bench.at_probe(task), Clock()
+            decoded, clock = images(task), Clock()
             with clock.running():
-                embedding = embed_pseudotask(decoded, bench.probe, settings)
+                embedding = embed_pseudotask(decoded, probe, settings)
             known[item.images] = embedding, clock.seconds
         found[task], seconds[task] = known[item.images]
         bench.report("PseudoTask", number + 1, len(bench.tasks), item.decoded.task.name)
-    soft = settings.labels == "soft"
-    finding = _compared(bench, found, seconds, fisher_distance, keep=soft)
+    finding = _compared(bench, found, seconds, fisher_distance, keep=keep)
     norms = {e: float(np.abs(found[t].vector).sum()) for e, t in bench.source.items()}
     softness = float(np.mean([found[t].facts["softness"] for t in bench.targets]))  # type: ignore[arg-type]
     return replace(finding, facts=finding.facts | {"norms": norms, "softness": softness})

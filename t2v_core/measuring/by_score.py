@@ -180,9 +180,11 @@ def _in_turn(bench: Bench, stage: str) -> Iterator[ExpertRecord]:
 def _probe_pass(bench: Bench, tasks: list[str]) -> float:
     """Mean processor seconds for the images of one task to pass through the probe."""
     images = [len(bench.probe_features(t)) for t in tasks]
-    return float(np.mean(images)) * bench.seconds_per_image if images else 0.0
+    return float(np.mean(images)) * bench.seconds_per_image() if images else 0.0
 
 
 def _expert_pass(bench: Bench) -> float:
     """Mean processor seconds for the images of one target to pass through one expert."""
-    return _probe_pass(bench, bench.targets)
+    images = float(np.mean([len(bench.tasks[t].images) for t in bench.targets]))
+    passed = [seconds for e in bench.experts if (seconds := bench.seconds_per_image(e.id))]
+    return images * float(np.mean(passed)) if passed else 0.0

@@ -84,6 +84,13 @@ def methods(seed: int = 0, probe_id: str = BUNDLED) -> dict[str, Method]:
             untrained.record() | {"images": by_embedding.FEW},
             partial(by_embedding.random_task2vec, settings=untrained),
         ),
+        "pseudotask-random": Method(
+            "nearest task by PseudoTask, by a probe and a classifier that were never trained",
+            False,
+            False,
+            soft.record() | {"images": by_embedding.FEW},
+            partial(by_embedding.random_pseudotask, settings=soft),
+        ),
         "domain": Method("most similar-looking images", False, False, {}, by_score.domain_cost),
         "oracle": Method("a head fitted on every expert", True, True, {}, by_score.oracle_cost),
     }

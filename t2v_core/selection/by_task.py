@@ -14,8 +14,15 @@ from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.nearest import METRICS
 from t2v_core.selection.regret import FloatArray, best_first, picked, usable
 
-BY_DISTANCE = (*METRICS, "model2vec", "pseudotask", "pseudotask-hard", "tangent", "task2vec-random")
-"""Rules whose scores are distances between a task and an expert."""
+BY_DISTANCE = (
+    *(*METRICS, "model2vec", "tangent", "task2vec-random"),
+    *("pseudotask", "pseudotask-norm", "pseudotask-hard", "pseudotask-random"),
+)
+"""Rules whose scores are distances between a task and an expert, whatever the probe behind them."""
+
+
+def _by_distance(rule: str) -> bool:
+    return rule.partition(":")[0] in BY_DISTANCE
 
 
 def norms(meta: MetaTask) -> FloatArray:
@@ -143,7 +150,7 @@ def _why(found: Audit, task: int, judged: Judged) -> str:
     if judged.heads:
         tried = best_first(errors[None], scores[None])[0, : min(judged.heads, count)]
         return f"best of {len(tried)} whose heads were fitted ({', '.join(found.meta.expert_names[e] for e in tried)})"
-    if judged.name in BY_DISTANCE:
+    if _by_distance(judged.name):
         return f"distance {lowest:.4g}, the smallest of {count}"
     return f"first of {count} by {judged.title}"
 
@@ -158,4 +165,4 @@ def score_words(rule: str) -> str:
     """What a rule's scores are, as the title of an axis."""
     if rule == "static":
         return "mean error on the other tasks, %"
-    return f"distance ({rule})" if rule in BY_DISTANCE else "score (lower is better)"
+    return f"distance ({rule})" if _by_distance(rule) else "score (lower is better)"

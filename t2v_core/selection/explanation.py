@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from t2v_core.bank.records import UPLOAD, TaskRecord
 from t2v_core.selection.audit import ALL
 from t2v_core.selection.ranking import Ranked
+from t2v_core.selection.words import counted
 
 SURE, HALF_SURE = 0.2, 0.4
 """Softness below which the probe's classifier counts as sure, and as half sure. The bundled one reaches 0.11 on images
@@ -77,15 +78,18 @@ def teacher(facts: Mapping[str, object]) -> str:
         facts: of a PseudoTask embedding: ``softness``, ``confidence``, ``classes_predicted``.
     """
     softness, confidence = float(str(facts["softness"])), float(str(facts["confidence"]))
-    how = sureness(softness)
+    how, classes = sureness(softness), int(str(facts["classes_predicted"]))
     then = {
         "sure": "they look like what it was trained on. Sure is not right, but its guesses can stand in for labels",
-        "half sure": "they look in part like what it was trained on. Take the ranking as a good guess",
-        "unsure": "they look like little it was trained on. Trust the ranking less; labels for some would help",
+        "half sure": "they look in part like what it was trained on, so its guesses say something of them",
+        "unsure": "they look like little it was trained on, so its guesses say little; labels for some would help",
     }[how]
+    if classes == 1:
+        then = "it gives all of them the same name, so it hardly tells them apart; labels for some would help"
     return (
         f"The probe's own classifier, which stood in for labels, is {how} of your images (its first guess gets "
-        f"{confidence:.0%} on average, {facts['classes_predicted']} of its classes come first somewhere): {then}."
+        f"{confidence:.0%} on average, {counted(classes, 'of its classes comes', 'of its classes come')} first "
+        f"somewhere): {then}."
     )
 
 

@@ -11,7 +11,6 @@ from t2v_core.bank.methods import MethodRecord, kept_methods
 from t2v_core.embedding.record import PSEUDOTASK
 from t2v_core.selection.audit import OFFSET, needs_offset
 from t2v_core.selection.meta_task import MetaTask
-from t2v_core.selection.nearest import chosen_on_others
 from t2v_core.selection.regret import FloatArray, chosen_error, relative_increase
 from t2v_core.selection.selectors import Selector
 from t2v_core.space.distances import asymmetric_by_norm
@@ -47,6 +46,9 @@ class Measured(Selector):
 class NormCredit(Selector):
     """d'(a -> b) = d_sym(a, b) - alpha ||F_a|| / m (WLF equation 4), alpha chosen for each target on all others.
 
+    Chosen is the smallest weight that does no worse than the best one by more than a standard error (Breiman et al.
+    1984, section 3.4.3): the one with the least mean regret can owe it to a single target.
+
     Attributes:
         record: a method whose scores are d_sym and whose facts hold ``norms``, by expert id.
         alphas: what to choose from.
@@ -65,12 +67,12 @@ class NormCredit(Selector):
 
     def scores(self, meta: MetaTask) -> FloatArray:
         tried = self._tried(meta)
-        return np.stack([tried[a][t] for t, a in enumerate(chosen_on_others(self._regrets(meta, tried)))])
+        regrets = self._regrets(meta, tried)
+        return np.stack([tried[_smallest_good(np.delete(regrets, t, 0))][t] for t in range(len(meta.tasks))])
 
     def alpha(self, meta: MetaTask) -> float:
-        """The weight with the least mean regret over all targets."""
-        regrets = self._regrets(meta, self._tried(meta))
-        return self.alphas[int(regrets[np.isfinite(regrets).all(1)].sum(0).argmin())]
+        """The weight chosen on all targets."""
+        return self.alphas[_smallest_good(self._regrets(meta, self._tried(meta)))]
 
     def _tried(self, meta: MetaTask) -> list[FloatArray]:
         """The scores ``[T, E]`` under each alpha."""
@@ -83,6 +85,15 @@ class NormCredit(Selector):
         """The regret ``[T, A]`` of each alpha's pick."""
         errors, offset = meta.candidate_errors, OFFSET if needs_offset(meta).any() else 0.0
         return np.column_stack([relative_increase(chosen_error(errors, s), meta.best, offset) for s in tried])
+
+
+def _smallest_good(regrets: FloatArray) -> int:
+    """Which of the weights ``[A]``, from small to large, does well enough by its regrets ``[T, A]``; see NormCredit."""
+    known = regrets[np.isfinite(regrets).all(1)]
+    if len(known) < 2:
+        return 0
+    behind = known - known[:, [known.mean(0).argmin()]]
+    return int((behind.mean(0) <= behind.std(0, ddof=1) / np.sqrt(len(known))).argmax())
 
 
 def measured_selectors(bank: Bank) -> list[Selector]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
@@ -105,8 +106,10 @@ def class_codes(labels: ArrayLike, rows: int, score: str, *, classes: int = 2, p
     given = np.asarray(labels)
     if given.shape != (rows,):
         raise InputError(f"labels of shape {given.shape} do not fit {rows} images; give one label per image")
-    if given.dtype.kind == "f" and not np.isfinite(given).all():
-        raise InputError(f"image {int((~np.isfinite(given)).argmax())} has no label; label every image or leave it out")
+    # Before a missing name becomes the name "nan".
+    missing = pd.isna(np.asarray(labels, dtype=object)) | (given.dtype.kind == "f" and ~np.isfinite(given))
+    if missing.any():
+        raise InputError(f"image {int(missing.argmax())} has no label; label every image or leave it out")
     names, codes, counts = np.unique(given, return_inverse=True, return_counts=True)
     if len(names) < classes:
         raise InputError(

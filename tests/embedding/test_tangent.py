@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from t2v_core.embedding import tangent
 from t2v_core.embedding.batches import balanced_batch
-from t2v_core.embedding.tangent import TangentSettings, embed_tangent, embed_tangents, networks_against_batches
+from t2v_core.embedding.sketches import source_of
+from t2v_core.embedding.tangent import HALVES, TangentSettings, embed_tangent, embed_tangents, networks_against_batches
 from t2v_core.embedding.tangent_kernel import cosines, gradients, tangent_kernel, unit
 from t2v_core.errors import InputError
 from t2v_core.probe.probe import normalise
@@ -206,6 +208,52 @@ def test_networks_against_batches_is_what_separate_embeddings_give(few):
     assert seen[-1] == (16, 16)  # 4 + 2 + 1 + 1 batches of two tasks, not 12
     with pytest.raises(ValueError, match="budget"):
         networks_against_batches(few[:2], (8,), 4, QUICK)
+
+
+# ---- noise of the images
+
+
+def test_halves_of_the_images_come_along_and_change_no_vector(few, embedded):
+    found, again = (embed_tangent(few[0], QUICK, refits=True) for _ in range(2))
+    np.testing.assert_array_equal(found.vector, embedded[0].vector)
+    np.testing.assert_array_equal(found.refits, again.refits)
+    assert embedded[0].refits is None
+    halves = found.refits.reshape(HALVES, 3, 256)
+    np.testing.assert_allclose(np.linalg.norm(halves, axis=2), 1, atol=1e-2)  # small networks see every half
+    assert all(not np.array_equal(halves[0], half) for half in halves[1:])
+
+
+def test_every_large_network_sees_one_half(few, monkeypatch):
+    monkeypatch.setitem(tangent.SEEN, "small", 1)
+    steps = []
+    found = embed_tangent(
+        few[0], replace(QUICK, networks=10), refits=True, progress=lambda *step: steps.append(step)
+    ).refits
+    seen = ~np.isnan(found.reshape(HALVES, 10, 256)).all(2)
+    np.testing.assert_array_equal(seen.sum(0), 1)
+    np.testing.assert_array_equal(seen.sum(1), [2, 2, 1, 1, 1, 1, 1, 1])
+    assert steps[-1] == (10, 10, "halves of the images")
+
+
+def test_a_half_is_one_of_every_class(few):
+    source = source_of(few[0])
+    known = {pixels.tobytes(): label for pixels, label in zip(few[0].pixels[source.rows], source.labels, strict=True)}
+    for seed in range(5):
+        rngs = (np.random.default_rng([seed, part]) for part in (0, 1))
+        pixels, labels = source.draw_half(10_000, *rngs)
+        assert [known[image.tobytes()] for image in pixels] == labels.tolist()
+        np.testing.assert_array_equal(np.bincount(labels), -(-np.bincount(source.labels) // 2))
+    batch, _ = source.draw_half(24, np.random.default_rng(0), np.random.default_rng(1))
+    assert len(batch) == 24
+
+
+def test_halves_that_tell_nothing_stop_nobody(few):
+    """Of three images two are the same: a half of them may hold nothing to tell apart."""
+    rows = np.flatnonzero(few[0].task.labels == 0)[:1].repeat(3)
+    rows[2] = np.flatnonzero(few[0].task.labels == 1)[0]
+    task = few[0].take(rows)
+    task = replace(task, task=replace(task.task, labels=np.array([0, 1, 1]), held_out=np.zeros(3, bool)))
+    assert np.isfinite(embed_tangent(task, QUICK, refits=True).vector).all()
 
 
 # ---- kernel

@@ -51,7 +51,7 @@ def few_networks(monkeypatch):
     monkeypatch.setattr(run, "KEPT", replace(run.KEPT, networks=2, dimension=32))
 
 
-@pytest.mark.parametrize("name", [*SCORES, "tangent", "pseudotask", "task2vec-random"])
+@pytest.mark.parametrize("name", [*SCORES, "tangent", "pseudotask", "pseudotask-random", "task2vec-random"])
 def test_every_method_scores_every_target_and_expert_and_says_what_it_cost(tiny_bank, tiny, name):
     took = measure(tiny_bank, tiny, [name], report=silent)
     assert list(took) == [name]
@@ -182,7 +182,10 @@ def test_shared_features_are_computed_once_and_charged_to_each(tiny_bank, tiny, 
     second = by_score.expert_scores(bench, "h_score")
     assert not loads
     images = sum(len(bench.tasks[target].decoded) for target in bench.targets)
-    forward = bench.seconds_per_image * images / len(bench.targets)
+    each = [bench.seconds_per_image(expert.id) for expert in bench.experts]
+    assert len(set(each)) == len(each)  # a clock for every network
+    assert bench.seconds_per_image() == 0  # the probe saw nothing
+    forward = np.mean(each) * images / len(bench.targets)
     assert min(first.seconds, second.seconds) >= forward > 0
 
 
@@ -220,6 +223,7 @@ def test_titles_and_needs_are_stated_once_for_all(tiny_bank, tiny):
     assert {n for n, m in known.items() if not m.labels} == {
         "pseudotask",
         "pseudotask-hard",
+        "pseudotask-random",
         "domain",
         "h_divergence",
         "rsa",

@@ -19,7 +19,11 @@ def test_the_teacher_says_how_sure_it_is(softness, word):
     sentence = teacher({"softness": softness, "confidence": 0.62, "classes_predicted": 4})
     assert f"is{word} of your images" in sentence
     assert "62%" in sentence
-    assert ("Trust the ranking less" in sentence) == (word == " unsure")
+    assert "4 of its classes come first" in sentence
+    assert ("say little" in sentence) == (word == " unsure")
+    alike = teacher({"softness": softness, "confidence": 0.62, "classes_predicted": 1})
+    assert "1 of its classes comes first" in alike
+    assert "hardly tells them apart" in alike
 
 
 def test_a_task_nearer_than_usual_is_familiar():

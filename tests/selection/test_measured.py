@@ -61,8 +61,10 @@ def test_alpha_is_chosen_on_the_other_targets_alone():
     tried = [asymmetric_by_norm(distance, np.array(norms), a) for a in selector.alphas]
     regrets = np.stack([relative_increase(chosen_error(meta.candidate_errors, s), meta.best) for s in tried], axis=1)
     for t in range(6):
-        others = np.delete(regrets, t, axis=0).mean(0)
-        np.testing.assert_array_equal(found[t], tried[int(others.argmin())][t])
+        others = np.delete(regrets, t, axis=0)
+        best = min(range(3), key=lambda a: others[:, a].mean())
+        good = [a for a in range(3) if (d := others[:, a] - others[:, best]).mean() <= d.std(ddof=1) / 5**0.5]
+        np.testing.assert_array_equal(found[t], tried[good[0]][t])
     # Its own errors decide nothing: with others in their place its scores are the same.
     changed = [*errors[:5], rng.uniform(5, 60, 4).tolist()]
     again, other = norm_credit(distance, changed, norms)
@@ -76,6 +78,18 @@ def test_credit_for_the_norm_finds_large_sources_where_they_are_best():
     assert selector.alpha(meta) > 0
     plain, meta = norm_credit(distance, [[10.0, 30, 20]] * 5, [1.0, 5.0, 1.0])
     assert plain.alpha(meta) == 0
+
+
+def test_one_target_decides_no_credit():
+    """The credit helps one target a little and changes no other pick: too little evidence for it."""
+    distance = np.array([[0.1, 0.12, 0.11], *[[0.1, 0.9, 0.9]] * 20])
+    selector, meta = norm_credit(distance, [[30.0, 10, 20], *[[10.0, 30, 20]] * 20], [1.0, 5.0, 1.0])
+    alone, few = norm_credit(distance[:1], [[30.0, 10, 20]], [1.0, 5.0, 1.0])
+    assert selector.alpha(meta) == alone.alpha(few) == 0
+    many, tasks = norm_credit(
+        distance[[0, 0, 0, 0, 1, 1]], [[30.0, 10, 20]] * 4 + [[10.0, 30, 20]] * 2, [1.0, 5.0, 1.0]
+    )
+    assert many.alpha(tasks) == 0.1
 
 
 def test_one_table_for_all(bank):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
@@ -131,6 +132,29 @@ def test_what_is_open_counts_the_first_among_its_rivals():
     assert "3 experts are within the noise" in certainty(ranked)
 
 
+def test_tangent_resamples_the_images_where_halves_of_them_came_along():
+    """Two experts at right angles; halves of the images lean to either, by as much as their normal draws must."""
+    target = tangent([[np.cos(0.75), np.sin(0.75)]] * 4)
+    sources = {"near": tangent([[1.0, 0.0]] * 4), "far": tangent([[0.0, 1.0]] * 4)}
+    certain = rank_experts(target, sources, None, "tangent")[0]
+    assert (certain.p_first, certain.spread) == (1.0, pytest.approx(0, abs=1e-6))
+    angles = 0.75 + np.array([-0.1, 0.1, -0.05, 0.05])
+    halves = np.stack([np.cos(angles), np.sin(angles)], 1)[:, None].repeat(4, axis=1)  # alike for all networks
+    noisy = replace(target, refits=halves.reshape(4, -1).astype(np.float32))
+    found = rank_experts(noisy, sources, None, "tangent", rounds=20_000)[0]
+    assert found.distance == certain.distance
+    assert found.spread == pytest.approx(np.cos(angles).std(ddof=1), rel=0.02)
+    apart = np.cos(angles) - np.sin(angles)
+    ahead = (np.cos(0.75) - np.sin(0.75)) / apart.std(ddof=1)
+    assert found.p_first == pytest.approx(norm.cdf(ahead), abs=0.02)
+    # A network that saw no half has no say in it, nor has a half that no network saw.
+    halves[0, 1:] = halves[2:, 0] = np.nan
+    halves = np.concatenate([halves, np.full_like(halves[:1], np.nan)])
+    some = replace(target, refits=halves.reshape(5, -1).astype(np.float32))
+    again = rank_experts(some, sources, None, "tangent", rounds=20_000)[0]
+    assert again.spread == pytest.approx(found.spread, rel=0.02)
+
+
 def test_tangent_embeddings_of_other_networks_are_refused():
     target = tangent([[1.0, 0.0]] * 4)
     with pytest.raises(InputError, match="cannot be compared"):
@@ -148,7 +172,7 @@ def test_certainty_speaks_of_what_was_resampled_and_of_what_can_be_done():
     clear = rank_experts(
         tangent([[1.0, 0.0]] * 4), {"a": tangent([[1.0, 0.0]] * 4), "b": tangent([[0.0, 1.0]] * 4)}, None, "tangent"
     )
-    assert certainty(clear, "tangent").startswith("Clear: with other untrained networks")
+    assert certainty(clear, "tangent").startswith("Clear: with other untrained networks, drawing again among")
 
 
 def test_pseudotask_gives_sources_of_large_norm_the_credit_it_is_told():

@@ -95,6 +95,10 @@ def test_missing_numbers_and_rows_are_refused(name):
     missing = labels.astype(float)
     missing[4] = np.nan
     assert "image 4 has no label" in refusal(name, values, missing)
+    names = [f"class {label}" for label in labels]
+    for nothing in (None, float("nan")):  # as an empty cell of a table comes
+        assert "image 4 has no label" in refusal(name, values, [*names[:4], nothing, *names[5:]])
+        assert "image 4 has no label" in refusal(name, values, np.array([*names[:4], nothing, *names[5:]], object))
     for broken in (np.nan, np.inf):
         spoiled = values.copy()
         spoiled[7, 1] = spoiled[9, 0] = broken
