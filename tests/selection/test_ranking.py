@@ -172,7 +172,8 @@ def test_certainty_speaks_of_what_was_resampled_and_of_what_can_be_done():
     clear = rank_experts(
         tangent([[1.0, 0.0]] * 4), {"a": tangent([[1.0, 0.0]] * 4), "b": tangent([[0.0, 1.0]] * 4)}, None, "tangent"
     )
-    assert certainty(clear, "tangent").startswith("Clear: with other untrained networks, drawing again among")
+    assert certainty(clear, "tangent").startswith("Likely: with other untrained networks, drawing again among")
+    assert "may well put another one first" in certainty(clear, "tangent")
 
 
 def test_pseudotask_gives_sources_of_large_norm_the_credit_it_is_told():
