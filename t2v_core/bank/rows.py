@@ -48,12 +48,12 @@ def embedding_from_row(row: dict[str, Any]) -> Embedding:
     stored = row.get("chunk_ratios")
     if len(weights) and not row.get("has_ratios", stored):
         vector = np.frombuffer(row["vector"], "<f2").astype(np.float32)
-        ratios = np.ones((1, len(vector)), np.float32)
+        chunk_means = vector[None]
     else:
         vector = np.frombuffer(row["vector"], "<f4")
         weights = weights if stored else weights[:0]
         ratios = np.frombuffer(_unpacked(stored or b"", 2 * len(weights) * len(vector)), "<f2")
-        ratios = ratios.reshape(len(weights), len(vector)).astype(np.float32)
+        chunk_means = ratios.reshape(len(weights), len(vector)).astype(np.float32) * vector
     return Embedding(
         vector=vector,
         method=row["method"],
@@ -61,7 +61,7 @@ def embedding_from_row(row: dict[str, Any]) -> Embedding:
         weights_hash=row["weights_hash"],
         settings=row["settings"],
         samples=row["samples"],
-        chunk_means=ratios * vector,
+        chunk_means=chunk_means,
         chunk_weights=weights,
         seconds=row["seconds"],
         device=row["device"],

@@ -48,6 +48,8 @@ OTHERS = (
     ("y-up-open", PALETTE[3], 10),
     ("star-diamond-open", PALETTE[8], 10),
     ("circle-cross-open", PALETTE[0], 9),
+    ("y-down-open", PALETTE[6], 10),
+    ("star-triangle-up-open", PALETTE[2], 10),
 )
 """The same for rules without a mark of their own."""
 
