@@ -31,12 +31,19 @@ def test_the_report_opens_offline_and_asks_for_nothing(judged_bank, tmp_path):
         with page.expect_download() as waiting:
             page.locator("#figure-1 [data-title='Download picture as PNG']").click()
         waiting.value.save_as(tmp_path / "map.png")
+        letters = "getComputedStyle(document.querySelector('#figure-1 .legendtext')).fill"
+        light = page.evaluate(letters)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"light => {letters} !== light", arg=light)
+        dark = page.evaluate(f"[{letters}, getComputedStyle(document.body).backgroundColor]")
     # A picture is drawn from an image within the page.
     assert [address for address in asked if not address.startswith(("data:", "blob:"))] == [file.as_uri()]
     assert problems == []
     with Image.open(tmp_path / "map.png") as picture:
         assert picture.width > 1000
         assert picture.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert light == "rgb(32, 33, 36)"
+    assert dark == ["rgb(232, 234, 237)", "rgb(23, 22, 20)"]
     assert len(drawn) == 9
     assert all(drawn)
 
