@@ -24,7 +24,7 @@ from pages.common.maps import (
     surroundings,
 )
 from pages.common.selected import select, selected
-from pages.common.space import METRICS, available_metrics, records
+from pages.common.space import METRICS, available_metrics, kinds_of
 from pages.common.trees import tree_metric
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.task_map import ring, task_map
@@ -54,7 +54,7 @@ def wanted_maps(bank: Bank, late: int) -> tuple[dict[str, str], float, list[str]
         bank: the bank.
         late: how many tasks came after the maps were drawn.
     """
-    kinds = sorted({task.kind for task in records(bank).values()})
+    kinds = kinds_of(bank)
     metrics = [metric for metric in available_metrics(bank) if tree_metric(metric) == metric]
     with st.popover("Options", icon=":material/tune:", width="stretch"):
         found = {
@@ -129,9 +129,9 @@ def take_task() -> None:
     select([task] if task else [])
 
 
-def show_every_kind() -> None:
+def show_every_kind(bank: Bank) -> None:
     """Hide no kind of task any more."""
-    st.session_state["map_kinds"] = sorted({task.kind for task in records(bank).values()})
+    st.session_state["map_kinds"] = kinds_of(bank)
 
 
 def take_group(tasks: pd.DataFrame) -> None:
@@ -188,7 +188,7 @@ def explore(bank: Bank) -> None:
         on_change=take_group,
         args=(visible,),
     )
-    say_chosen(len(visible), len(chosen), len(kept_choice) - len(chosen), show_every_kind)
+    say_chosen(len(visible), len(chosen), len(kept_choice) - len(chosen), partial(show_every_kind, bank))
     if visible.empty:
         st.info("Every kind of task is hidden; choose some under “Options”.")
         return

@@ -14,7 +14,7 @@ from pages.common.chart import draw, kept
 from pages.common.data import task_table
 from pages.common.frame import BANK, EXPERT, open_page, plain
 from pages.common.selected import selected
-from pages.common.space import METRICS, available_metrics, distances, map_link, paths_of, records
+from pages.common.space import METRICS, available_metrics, distances, kinds_of, map_link, paths_of
 from pages.common.takeaway import download
 from pages.common.trees import among, key_of, picture, shown_tasks, tree, tree_fidelity, tree_metric
 from t2v_core.bank.bank import Bank, content_key
@@ -255,7 +255,7 @@ linkage = controls.selectbox(
 bars = [*level_words(task_table(bank)), *OTHER_GROUPS]
 colour = controls.selectbox("Colour bar", bars, key="colour", width=220, bind="query-params")
 edges = controls.selectbox("Names at the edges", ["shown", "hidden"], key="names", width=220, bind="query-params")
-every_kind = sorted({task.kind for task in records(bank).values()})
+every_kind = kinds_of(bank)
 kinds = st.multiselect(
     "Kinds of tasks", every_kind, default=every_kind, format_func=kind_words, key="kinds", bind="query-params"
 )

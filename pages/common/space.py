@@ -64,6 +64,11 @@ def _records(_bank: Bank, location: str, version: int) -> dict[str, TaskRecord]:
     return {task.id: task for task in _bank.tasks()}
 
 
+def kinds_of(bank: Bank) -> list[str]:
+    """The kinds of tasks there are."""
+    return sorted({task.kind for task in records(bank).values()})
+
+
 # ---- taxonomy ------------------------------------------------------------------------------------------
 
 
