@@ -116,7 +116,7 @@ def space_times(F: np.ndarray, runs: int) -> dict[str, float]:
     found[f"{tasks:,} tasks: t-SNE"] = seconds(lambda: tsne(D))
     tree = cluster(D)
     groups = [path[1] for path in paths(tasks)]
-    figure = similarity_matrix(frame, tree.leaves, list(frame.index), groups, brackets=tree.lines())
+    figure = similarity_matrix(frame, tree.leaves, list(frame.index), groups, dendrogram=tree.outline())
     found[f"{tasks:,} tasks: matrix as a figure, MB"] = len(figure.to_json()) / 1e6
     return found
 

@@ -5,8 +5,9 @@
 A bank of Fisher diagonals of ResNet-34's size (8,512 filters) in a taxonomy of four levels, with experts and errors,
 is written through the Bank's own interface into a temporary folder. Then, in seconds: the kept matrix and map, first
 and again; each page from its address to the drawn figure, warm (median), with the megabytes that a browser with an
-empty cache receives; each control from the key or click to the finished answer (95th percentile over the repeats, and
-the slowest of the first three).
+empty cache receives; each control from the moment the browser gets the key or click to the finished answer (95th
+percentile over the repeats, and the slowest of the first three); a choice on a map, too, until it has lit up on the
+other one.
 """
 
 from __future__ import annotations
@@ -43,11 +44,19 @@ WATCH = """() => {
   new MutationObserver(() => {
     if (app.dataset.testScriptState === 'notRunning') window.answered += 1;
   }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+  for (const kind of ['pointerdown', 'pointerup', 'keydown', 'change']) {
+    addEventListener(kind, event => { window.began ??= event.timeStamp; }, {capture: true});
+  }
+  document.querySelector('.st-key-map_right_chart .js-plotly-plot')
+    ?.on('plotly_afterplot', () => { window.lit ??= performance.now(); });
 }"""
-"""Counts the finished runs of the page's script."""
+"""Counts the finished runs of the page's script; takes the time of the first key or click, and of what it lit."""
+
+FORGET = "() => { window.began = window.lit = null; return window.answered; }"
 
 IDLE = "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+PASSED = "() => [performance.now(), window.lit].map(time => time && (time - window.began) / 1000)"
 
 
 # ---- the browser -----------------------------------------------------------------------------------------
@@ -75,6 +84,9 @@ def received(page: Any) -> Iterator[dict[str, float]]:
 ONCE = 3
 """Answers told apart: another linkage or distance is worked out when it is first chosen, and kept."""
 
+LIT = ("Task map: click a task", "Task map: draw around tasks")
+"""On one map, and so on the other."""
+
 LONGEST, LONGEST_ONCE = 15, 120
 """Seconds within which a control must have been seen to answer: later on, and among the first ``ONCE`` times."""
 
@@ -89,17 +101,17 @@ def paint(page: Any, address: str, ready: str) -> float:
     return time.perf_counter() - begin
 
 
-def answer(page: Any, prepare: Callable[[], Act], longest: float) -> float | None:
-    """Seconds from an action until the script has answered and the browser has drawn.
+def answer(page: Any, prepare: Callable[[], Act], longest: float) -> tuple[float, float | None] | None:
+    """Seconds from a key or click until the script has answered and the browser has drawn; and until it lit up.
 
+    They begin where the browser gets the key or click: the driver may first have to wait until it can click.
     None where no run was seen to end within ``longest`` seconds: a browser that was held up takes its beginning and
     its end for no change at all, about once in a hundred times.
     """
     page.wait_for_function(IDLE)
     page.wait_for_timeout(PAUSE)
     act = prepare()
-    before = page.evaluate("window.answered")
-    begin = time.perf_counter()
+    before = page.evaluate(FORGET)
     act()
     try:
         page.wait_for_function("before => window.answered > before", arg=before, timeout=1000 * longest)
@@ -107,7 +119,7 @@ def answer(page: Any, prepare: Callable[[], Act], longest: float) -> float | Non
         return None
     page.wait_for_function(IDLE)
     page.evaluate(DRAWN)
-    return time.perf_counter() - begin
+    return tuple(page.evaluate(PASSED))
 
 
 def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
@@ -138,12 +150,16 @@ def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
                 answer(page, partial(act, number), LONGEST_ONCE if number < ONCE else LONGEST)
                 for number in range(ONCE + repeats)
             ]
-            found[f"{name}, slowest of the first {ONCE}, s"] = max(filter(None, asked[:ONCE]), default=float("nan"))
-            times = [seconds for seconds in asked[ONCE:] if seconds is not None]
+            first = [seconds for seconds, _ in filter(None, asked[:ONCE])]
+            found[f"{name}, slowest of the first {ONCE}, s"] = max(first, default=float("nan"))
+            seen = [both for both in asked[ONCE:] if both is not None]
+            times = [seconds for seconds, _ in seen]
             if len(times) < repeats:
                 found[f"{name}, answers not seen"] = repeats - len(times)
             found[f"{name}, 95th percentile, s"] = float(np.percentile(times, 95))
             found[f"{name}, median, s"] = statistics.median(times)
+            if name in LIT:
+                found[f"{name}, lit, 95th percentile, s"] = float(np.percentile([lit for _, lit in seen if lit], 95))
     return found
 
 

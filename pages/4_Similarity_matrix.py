@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -183,22 +183,24 @@ def show_matrix(bank: Bank, ids: list[str], chosen_tasks: list[str]) -> None:
             help="Clusters are numbered from left to right, as in the table below.",
         )
     order = clustering.leaves
-    figure = partial(
-        similarity_matrix,
-        drawn,
-        order,
-        [names[i] for i in ids],
-        groups,
-        every=every.loc[every["kind"] != UPLOAD, column].tolist(),
-        brackets=clustering.lines(),
-        clusters=labels,
-        cut=clustering.cut_height(wanted),
-        enlarged=chosen,
-        picture=picture(bank, metric, linkage, ids),
-        asymmetric=metric == "asymmetric",
-        selected=chosen_tasks,
-        named=edges == "shown",
-    )
+
+    def figure() -> go.Figure:
+        return similarity_matrix(
+            drawn,
+            order,
+            [names[i] for i in ids],
+            groups,
+            every=every.loc[every["kind"] != UPLOAD, column].tolist(),
+            dendrogram=clustering.outline(),
+            clusters=labels,
+            cut=clustering.cut_height(wanted),
+            enlarged=chosen,
+            picture=picture(bank, metric, linkage, ids),
+            asymmetric=metric == "asymmetric",
+            selected=chosen_tasks,
+            named=edges == "shown",
+        )
+
     settings = ("matrix", bank.location, version, metric, linkage, colour, edges, wanted, chosen)
     draw(
         kept(figure, *settings, key_of(ids), key_of(chosen_tasks)),

@@ -1,5 +1,6 @@
 // Draws a Plotly figure into the page and keeps it there: what changes is worked into what is drawn, so that an answer
-// to a click costs no new chart, and the zoom stays.
+// to a click costs no new chart, and the zoom stays. A choice lights up at once, on every chart that brings it out; the
+// answer to it comes later.
 
 const charts = new WeakMap();  // by the component's place on the page
 
@@ -67,7 +68,8 @@ function start(place) {
   plot.className = "chart";
   plot.setAttribute("role", "figure");
   place.append(plot);
-  const chart = {plot, text: "", draws: 0, drawing: 0, choose: () => {}};
+  const chart = {plot, text: "", draws: 0, drawing: 0, choose: () => {}, show: () => {}};
+  plot.chart = chart;
   let width = 0;
   const sizes = new ResizeObserver(([{contentRect}]) => {
     const changed = Math.abs(contentRect.width - width) >= 1;
@@ -115,8 +117,7 @@ function listen(chart, chosen) {
   const {plot} = chart;
   const choose = found => {
     chart.choose(found);
-    // No answer comes where nothing changes; what was drawn around the same tasks, or none, has to go all the same.
-    if (String([...found].sort()) === String([...chart.lit].sort())) chart.redraw();
+    if (chosen === "areas") for (const {chart} of document.querySelectorAll(".chart")) chart.show(found);
   };
   const on = (name, listener) => {
     plot.removeAllListeners(name);  // Plotly may have taken them along when it started anew
@@ -162,23 +163,25 @@ async function draw(chart, place, text) {
   // What is hidden by the legend is hidden by its meaning; else Plotly would hide another trace in its place.
   for (const trace of figure.data) if (typeof trace.meta === "string") trace.uid = digest(trace.meta);
   const relit = lit && light(figure.data, lit);
-  Object.assign(chart, {look, source, shapes, figure, lit: lit ?? [], height: figure.layout.height ?? 450});
+  Object.assign(chart, {look, source, shapes, figure, height: figure.layout.height ?? 450});
   plot.style.minHeight = `${chart.height}px`;  // nothing below jumps when it is drawn
-  if (same && !relit && !plot.layout.selections?.length) {
-    if (shapes !== before.shapes) await plotly.relayout(plot, {shapes: structuredClone(figure.layout.shapes)});
-    return;
-  }
-  const layout = {...themed(figure.layout, place), height: heightOf(chart)};
-  if (layout.xaxis?.nticks) Object.assign(layout.xaxis, fitted(layout, place.clientWidth));
-  if (chosen) layout.hovermode ??= "closest";
-  if (chosen === "areas") {  // the figure says what is chosen, whatever was drawn on it before
-    Object.assign(layout, {clickmode: "event+select", selections: [], selectionrevision: ++chart.draws});
-  }
-  if (!plot.data) plot.textContent = "";
-  chart.drawing += 1;
-  await plotly.react(plot, figure.data, layout, {...CONFIG, ...config}).finally(() => { chart.drawing -= 1; });
-  reach(plot);
-  if (chosen && chart.heard !== plot._ev) listen(chart, chosen);
+  const react = async () => {
+    const layout = {...themed(figure.layout, place), height: heightOf(chart)};
+    if (layout.xaxis?.nticks) Object.assign(layout.xaxis, fitted(layout, place.clientWidth));
+    if (chosen) layout.hovermode ??= "closest";
+    if (chosen === "areas") {  // the figure says what is chosen, whatever was drawn on it before
+      Object.assign(layout, {clickmode: "event+select", selections: [], selectionrevision: ++chart.draws});
+    }
+    if (!plot.data) plot.textContent = "";
+    chart.drawing += 1;
+    await plotly.react(plot, figure.data, layout, {...CONFIG, ...config}).finally(() => { chart.drawing -= 1; });
+    reach(plot);
+    if (chosen && chart.heard !== plot._ev) listen(chart, chosen);
+  };
+  // What was drawn around tasks has to go, whether or not they were chosen already.
+  chart.show = found => lit && (light(figure.data, found) || plot.layout.selections?.length) && react().catch(chart.fail);
+  if (!same || relit || plot.layout.selections?.length) await react();
+  else if (shapes !== before.shapes) await plotly.relayout(plot, {shapes: structuredClone(figure.layout.shapes)});
 }
 
 // What the page's theme looks like: another one draws the figure anew.
@@ -193,11 +196,11 @@ export default function({parentElement, data, setTriggerValue}) {
   const text = new TextDecoder().decode(data);
   if (text === chart.text && lookOf(parentElement) === chart.look) return chart.stop;
   chart.text = text;
-  chart.redraw = () => draw(chart, parentElement, text).catch(error => {
+  chart.fail = error => {
     chart.text = "";
     globalThis.Plotly?.purge(chart.plot);
     chart.plot.textContent = `The figure could not be drawn (${error.message}). Reload the page.`;
-  });
-  chart.redraw();
+  };
+  draw(chart, parentElement, text).catch(chart.fail);
   return chart.stop;
 }

@@ -44,7 +44,7 @@ def similarity_matrix(
     groups: Sequence[str],
     *,
     every: Sequence[str] = (),
-    brackets: tuple[NDArray, NDArray] | None = None,
+    dendrogram: tuple[NDArray, NDArray] | None = None,
     clusters: NDArray[np.int64] | None = None,
     cut: float | None = None,
     enlarged: int | None = None,
@@ -62,7 +62,7 @@ def similarity_matrix(
         names: ``[n]`` for people, in the order of ``distance``.
         groups: ``[n]`` the true group of each task, likewise.
         every: the groups of all tasks there are, so that none changes its colour when others are left out.
-        brackets: the dendrogram along the leaves and in height, ``[n - 1, 4]`` each.
+        dendrogram: a line along the leaves and in height, see ``Clustering.outline``.
         clusters: ``[n]`` a cluster for each task, in the order of ``distance``; neighbours in one are framed.
         cut: height at which the tree was cut.
         enlarged: the cluster to fill the view with.
@@ -153,8 +153,8 @@ def similarity_matrix(
     marked = [i for i, task in enumerate(ids) if task in frozenset(selected)]
     if marked:
         _add_marks(figure, marked, labels)
-    if brackets is not None and count > 1:
-        figure.add_trace(_dendrogram(*brackets))
+    if dendrogram is not None and count > 1:
+        figure.add_trace(_dendrogram(*dendrogram))
         if cut is not None:
             figure.add_hline(y=cut, line={"dash": "dash", "color": LINE, "width": 1}, yref="y3")
     if clusters is not None:
@@ -275,10 +275,9 @@ def _add_marks(figure: go.Figure, places: Sequence[int], labels: Sequence[str]) 
 
 
 def _dendrogram(along: NDArray, heights: NDArray) -> go.Scatter:
-    gap = np.full((len(along), 1), np.nan)
     return go.Scatter(
-        x=np.hstack([along, gap]).ravel().astype(np.float32),
-        y=np.hstack([heights, gap]).ravel().astype(np.float32),
+        x=along.astype(np.float32),
+        y=heights.astype(np.float32),
         yaxis="y3",
         mode="lines",
         line={"color": LINE, "width": 1.2},

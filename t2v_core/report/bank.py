@@ -177,7 +177,7 @@ def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame) -> list[Sec
         clustering.leaves,
         rows["name"].tolist(),
         rows["level 2"].tolist(),
-        brackets=clustering.lines(),
+        dendrogram=clustering.outline(),
         clusters=clustering.cut(clusters=min(CLUSTERS, len(distance))),
     )
     words = (

@@ -77,13 +77,13 @@ def test_more_than_ten_groups_become_ten_and_other():
 def test_frames_stand_around_clusters_and_the_tree_above():
     tree = cluster(DISTANCE.to_numpy())
     labels = tree.cut(clusters=3)
-    _, figure = drawn(brackets=tree.lines(), clusters=labels, cut=0.2)
+    _, figure = drawn(dendrogram=tree.outline(), clusters=labels, cut=0.2)
     lines = {t.yaxis or "y": t for t in figure.data if t.type == "scatter" and t.mode == "lines"}
     frames = [shape for shape in figure.layout.shapes if shape.type == "rect"]
     assert sorted(f.x1 - f.x0 for f in frames) == sorted(np.bincount(labels)[1:])
     assert all((f.y0, f.y1) == (f.x0, f.x1) for f in frames)
-    assert np.nanmax(lines["y3"].y) == pytest.approx(tree.merges[-1, 2])
-    assert len(lines["y3"].x) == 5 * len(tree.merges)
+    assert np.max(lines["y3"].y) == pytest.approx(tree.merges[-1, 2])
+    assert len(lines["y3"].x) == 7 * len(tree.merges)
     assert figure.layout.shapes[0].y0 == 0.2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,14 +60,27 @@ def test_clusters_are_numbered_from_left_to_right(n, seed, linkage, clusters):
 
 
 @given(st.integers(2, 15), st.integers(0, 50))
-def test_brackets_are_those_of_scipy(n, seed):
+def test_the_outline_goes_along_the_brackets_of_scipy_and_nowhere_else(n, seed):
     found = cluster(random_distance(n, seed))
-    along, heights = found.lines()
     drawn = dendrogram(found.merges, no_plot=True)
-    # SciPy puts leaves at 5, 15, ...; the order of the brackets is its own.
-    expected = {(*np.array(x) / 10 - 0.5, *y) for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True)}
-    mine = {(*x, *y) for x, y in zip(along, heights, strict=True)}
-    assert {tuple(np.round(b, 9)) for b in mine} == {tuple(np.round(b, 9)) for b in expected}
+
+    def strokes(x, y):
+        """The vertical ones, and what the horizontal ones cover."""
+        corners = np.round(np.stack([x, y], 1), 9)
+        assert (corners[1:] == corners[:-1]).any(1).all()  # none is aslant
+        pairs = [tuple(sorted(map(tuple, pair))) for pair in pairwise(corners.tolist()) if pair[0] != pair[1]]
+        across = {}
+        for (left, low), (right, high) in pairs:
+            if low == high:
+                ends = across.get(low, (left, right))
+                across[low] = min(left, ends[0]), max(right, ends[1])
+        return {pair for pair in pairs if pair[0][0] == pair[1][0]}, across
+
+    down, across = strokes(*found.outline())
+    # SciPy puts leaves at 5, 15, ..., and draws a bracket for every merge.
+    brackets = [strokes(np.array(x) / 10 - 0.5, y) for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True)]
+    assert down == set().union(*(vertical for vertical, _ in brackets))
+    assert across == {level: ends for _, horizontal in brackets for level, ends in horizontal.items()}
 
 
 def test_optimal_order_brings_neighbours_together_and_large_trees_go_without(monkeypatch):
@@ -128,7 +143,7 @@ def test_one_task_is_a_tree_of_one_leaf():
     found = cluster(np.zeros((1, 1)))
     assert found.leaves.tolist() == [0]
     assert found.cut(clusters=3).tolist() == [1]
-    assert found.lines()[0].shape == (0, 4)
+    assert [len(part) for part in found.outline()] == [0, 0]
     assert np.isnan(cophenetic_correlation(found, np.zeros((1, 1))))
 
 
