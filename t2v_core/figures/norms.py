@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from t2v_core.figures.theme import LINE, TEMPLATE, as_text, group_colours, top_groups
+from t2v_core.figures.theme import TEMPLATE, as_text, group_colours, top_groups
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "pentagon", "hexagon", "triangle-down")
 """Groups are told apart without colour, too."""
@@ -57,13 +57,8 @@ def _scatter(tasks: pd.DataFrame, x: str, y: str, selected: Collection[str], hei
                 y=part[y],
                 mode="markers",
                 name=as_text(group),
-                marker={
-                    "size": 9,
-                    "color": colour,
-                    "symbol": SYMBOLS[i % len(SYMBOLS)],
-                    "opacity": 0.8,
-                    "line": {"width": 0.5, "color": LINE},
-                },
+                # Without outlines, as on the map: a browser would take half as long again for 1,500 of them.
+                marker={"size": 9, "color": colour, "symbol": SYMBOLS[i % len(SYMBOLS)], "opacity": 0.8},
                 selectedpoints=[n for n, task in enumerate(part.index) if task in chosen] if chosen else None,
                 customdata=[[task] for task in part.index],
                 text=part["name"].map(as_text),
