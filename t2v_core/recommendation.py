@@ -51,7 +51,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
         report: progress.
 
     Returns:
-        The result as JSON (see ``README``), the same as in ``result.json``.
+        The result as JSON (its keys: t2v_core/README.md), the same as in ``result.json``.
 
     Raises:
         InputError: the input is at fault, or the bank has no expert that can be ranked this way.

@@ -198,19 +198,11 @@ def _sketches(
 ) -> Iterator[tuple[list[NDArray[np.float32]], NDArray[np.float64]]]:
     """For each network every task's reduced gradients ``[batches, P]``, and the seconds ``[T]`` that each task took.
 
-    ``batches`` holds, for each network, how many every task gets. A large network takes a quarter of a second to draw,
-    on one processor core, which is more than a GPU needs for its gradient: the next ones are drawn meanwhile. Without a
-    GPU the cores are busy with gradients already.
+    ``batches`` holds, for each network, how many every task gets.
     """
-
-    def build(number: int) -> Sketch:
-        return _sketch(number, settings, device)
-
-    numbers = range(len(batches))
-    built = (build(number) for number in numbers) if device.type == "cpu" else ahead(build, len(batches))
     done, total = 0, sum(map(sum, batches))
     clock = [time.perf_counter()]
-    for number, sketch in enumerate(built):
+    for number, sketch in enumerate(_networks(len(batches), settings, device)):
         found = [np.empty((count, settings.dimension), np.float32) for count in batches[number]]
         clock.append(time.perf_counter())
         for source, sketches in zip(sources, found, strict=True):
@@ -236,8 +228,7 @@ def _of_halves(
     """
     found = np.full((HALVES, settings.networks, settings.dimension), np.nan, np.float32)
     each = SEEN[settings.architecture]
-    for number in range(settings.networks):
-        sketch = _sketch(number, settings, device)
+    for number, sketch in enumerate(_networks(settings.networks, settings, device)):
         for half in {(number + step) % HALVES for step in range(each)}:
             rngs = (np.random.default_rng([settings.seed, *key]) for key in ((half, 6), (number, 7, half)))
             pixels, labels = source.draw_half(settings.batch_size, *rngs)
@@ -247,5 +238,14 @@ def _of_halves(
     return found.reshape(HALVES, -1)
 
 
-def _sketch(number: int, settings: TangentSettings, device: torch.device) -> Sketch:
-    return Sketch(settings.architecture, settings.network_seed, number, settings.dimension, device)
+def _networks(count: int, settings: TangentSettings, device: torch.device) -> Iterator[Sketch]:
+    """The first networks, one after the other.
+
+    A large one takes a quarter of a second to draw, on one processor core, which is more than a GPU needs for its
+    gradient: the next ones are drawn meanwhile. Without a GPU the cores are busy with gradients already.
+    """
+
+    def build(number: int) -> Sketch:
+        return Sketch(settings.architecture, settings.network_seed, number, settings.dimension, device)
+
+    return map(build, range(count)) if device.type == "cpu" else ahead(build, count)

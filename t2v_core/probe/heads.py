@@ -5,7 +5,7 @@ feature sets of one task at once, early stopping on a validation split. ``fit_re
 the head behind an embedding: the optimum of a strongly regularised loss. A head that follows its
 training images closely is sure of them, the surer the fewer they are; the Fisher information then tells
 how many images there were rather than what the task is, and a small data set lies far from a large one of
-the very same classes (measured: README, "How the head was chosen").
+the very same classes (measured: benchmarks/README.md, "How the head was chosen").
 """
 
 from __future__ import annotations
