@@ -36,6 +36,9 @@ NEIGHBOURS = 10
 HEIGHT = 600
 WIDTHS = (220, 230, 220, 150)  # of the controls, in pixels
 
+HIDDEN = "hidden"
+"""In the address: what the legends hide."""
+
 ANEW = (
     "From all tasks but uploads, for everyone who uses this bank. It happens by itself when more than a quarter of the "
     "tasks have come since the maps were drawn."
@@ -129,6 +132,11 @@ def take_task() -> None:
     select([task] if task else [])
 
 
+def hide(groups: list[str]) -> None:
+    """Hide groups, by what tells them from those of other colours, on both maps and in the address."""
+    st.query_params[HIDDEN] = groups
+
+
 def show_every_kind(bank: Bank) -> None:
     """Hide no kind of task any more."""
     st.session_state["map_kinds"] = kinds_of(bank)
@@ -219,6 +227,8 @@ def explore(bank: Bank) -> None:
                 lit=chosen,
                 shapes=[ring(*table.loc[focus, ["x", "y"]])] if focus in table.index else (),
                 on_choose=select,
+                hidden=st.query_params.get_all(HIDDEN),
+                on_hide=hide,
             )
     say_what_is_seen(maps, late)
     # Takes a while: the maps come first.
@@ -238,8 +248,8 @@ def say_what_is_seen(maps: dict[str, str], late: int) -> None:
         f"{' '.join(parts)} Each point is a task; stars are uploads, placed among their nearest tasks without moving "
         "any other. t-SNE: clusters can be trusted, gaps between far clusters and their sizes mean nothing. Click a "
         "point, or draw around several with the lasso or box of the toolbar: the choice lights up on both maps and "
-        "stays with you on the other pages; a ring marks the one looked at below. Double-click a group in the legend "
-        "to see it alone on that map, the map to clear."
+        "stays with you on the other pages; a ring marks the one looked at below. Double-click a group in a legend to "
+        "see it alone, the map to clear the choice."
         + (
             f" {late} task{' that came' if late == 1 else 's that came'} after the maps were drawn stand"
             f"{'s' if late == 1 else ''} among the nearest, too; “Options” lets you draw the maps anew."

@@ -48,6 +48,32 @@ def listed(page, place) -> list[str]:
     return pd.read_csv(place / "tasks.csv")["task"].tolist()
 
 
+HIDDEN = """side => document.querySelector(`.st-key-map_${side}_chart .js-plotly-plot`)?._fullData
+  .filter(trace => trace.visible === 'legendonly').map(trace => trace.meta).sort()"""
+
+
+def test_a_group_seen_alone_is_so_on_both_maps_and_in_the_address(site):
+    address, page = site
+    page.goto(f"{address}/Task_map")
+    settled(page)
+    assert page.evaluate(HIDDEN, "left") == page.evaluate(HIDDEN, "right") == []
+    page.locator(".st-key-map_left_chart .legendtoggle").nth(1).dblclick()
+    page.wait_for_function(f"() => ({HIDDEN})('right').length", timeout=10_000)
+    page.wait_for_function("() => location.search.includes('hidden=')", timeout=10_000)
+    settled(page)
+    hidden = page.evaluate(HIDDEN, "left")
+    groups = page.locator(".st-key-map_left_chart .legendtoggle").count()
+    assert hidden == page.evaluate(HIDDEN, "right") and len(hidden) == groups - 1
+    page.goto(page.url)  # as a link
+    settled(page)
+    assert page.evaluate(HIDDEN, "left") == page.evaluate(HIDDEN, "right") == hidden
+    page.locator(".st-key-map_right_chart .legendtoggle").nth(1).dblclick()
+    page.wait_for_function(f"() => !({HIDDEN})('left').length && !({HIDDEN})('right').length", timeout=10_000)
+    page.wait_for_function("() => !location.search.includes('hidden=')", timeout=10_000)
+    settled(page)
+    assert page.evaluate(HIDDEN, "left") == page.evaluate(HIDDEN, "right") == []
+
+
 def test_a_lasso_lights_up_everywhere(site, tmp_path):
     address, page = site
     page.goto(f"{address}/Task_map")

@@ -1,6 +1,6 @@
 // Draws a Plotly figure into the page and keeps it there: what changes is worked into what is drawn, so that an answer
-// to a click costs no new chart, and the zoom stays. A choice lights up at once, on every chart that brings it out; the
-// answer to it comes later.
+// to a click costs no new chart, and the zoom stays. What is chosen or hidden shows at once, on every chart that brings
+// it out; the answer comes later.
 
 const charts = new WeakMap();  // by the component's place on the page
 
@@ -68,7 +68,7 @@ function start(place) {
   plot.className = "chart";
   plot.setAttribute("role", "figure");
   place.append(plot);
-  const chart = {plot, text: "", draws: 0, drawing: 0, choose: () => {}, show: () => {}};
+  const chart = {plot, text: "", draws: 0, drawing: 0, tell: () => {}, show: () => {}};
   plot.chart = chart;
   let width = 0;
   const sizes = new ResizeObserver(([{contentRect}]) => {
@@ -109,15 +109,15 @@ function press(event) {
   for (const name of ["mousedown", "mouseup"]) toggle.dispatchEvent(new MouseEvent(name, {bubbles: true, view: window}));
 }
 
-// Tell which tasks were clicked, or drawn around: the first of each point's ``customdata``.
-function listen(chart, chosen) {
+// Tell which tasks were clicked, or drawn around: the first of each point's ``customdata``; and what the legend hides.
+function listen(chart, chosen, hides) {
   const tasks = event => [...new Set(
     (event?.points ?? []).map(point => point.customdata?.[0]).filter(task => task !== undefined && task !== null)
   )];
   const {plot} = chart;
-  const choose = found => {
-    chart.choose(found);
-    if (chosen === "areas") for (const {chart} of document.querySelectorAll(".chart")) chart.show(found);
+  const tell = (name, found, everywhere) => {
+    chart.tell(name, found);
+    if (everywhere) for (const {chart} of document.querySelectorAll(".chart")) chart.show({[name]: found});
   };
   const on = (name, listener) => {
     plot.removeAllListeners(name);  // Plotly may have taken them along when it started anew
@@ -125,13 +125,21 @@ function listen(chart, chosen) {
   };
   chart.heard = plot._ev;
   if (chosen === "points") {
-    on("plotly_click", event => tasks(event).length && choose(tasks(event).slice(0, 1)));
-  } else {
+    on("plotly_click", event => tasks(event).length && tell("chosen", tasks(event).slice(0, 1), false));
+  } else if (chosen === "areas") {
     // Drawing takes outlines away, which Plotly tells as a choice of nothing.
-    on("plotly_selected", event => event && (event.points.length || !chart.drawing) && choose(tasks(event)));
-    on("plotly_deselect", () => choose([]));
-    on("plotly_doubleclick", () => choose([]));
+    on("plotly_selected", event => event && (event.points.length || !chart.drawing) && tell("chosen", tasks(event), true));
+    on("plotly_deselect", () => tell("chosen", [], true));
+    on("plotly_doubleclick", () => tell("chosen", [], true));
   }
+  if (hides) on("plotly_restyle", ([changed]) => "visible" in changed && tell("hidden", hiddenOn(chart), true));
+}
+
+// What the legend hides: on this chart, and what is not on it.
+function hiddenOn({plot, hidden}) {
+  const here = plot.data.filter(trace => typeof trace.meta === "string");
+  const away = hidden.filter(name => !here.some(trace => trace.meta === name));
+  return [...away, ...here.filter(trace => trace.visible === "legendonly").map(trace => trace.meta)];
 }
 
 // Bring out points by the first of their ``customdata``; with none of them all look alike. Whether anything changed.
@@ -146,12 +154,24 @@ function light(data, tasks) {
   return changed;
 }
 
+// Hide traces by their ``meta``, leaving them in the legend. Whether anything changed.
+function hide({data, layout}, names) {
+  let changed = false;
+  for (const trace of data.filter(trace => typeof trace.meta === "string")) {
+    const visible = names.includes(trace.meta) ? "legendonly" : true;
+    changed ||= (trace.visible ?? true) !== visible;
+    trace.visible = visible;
+  }
+  layout.legend = {...layout.legend, uirevision: names.join("\n")};  // what Plotly remembers of clicks is out of date
+  return changed;
+}
+
 // Plotly makes class names of what tells traces apart: letters and digits alone.
 const digest = text => `t${[...text].reduce((sum, c) => (Math.imul(sum, 31) + c.codePointAt(0)) >>> 0, 7).toString(16)}`;
 
 async function draw(chart, place, text) {
   const [about, shapes, source] = text.split("\n");
-  const {alt, config, chosen, lit, library: address} = JSON.parse(about);
+  const {alt, config, chosen, lit, hidden, library: address} = JSON.parse(about);
   const {plot} = chart, look = lookOf(place);
   plot.setAttribute("aria-label", alt);
   if (!plot.data) plot.textContent = "Drawing …";
@@ -162,7 +182,12 @@ async function draw(chart, place, text) {
   figure.layout.shapes = JSON.parse(shapes);
   // What is hidden by the legend is hidden by its meaning; else Plotly would hide another trace in its place.
   for (const trace of figure.data) if (typeof trace.meta === "string") trace.uid = digest(trace.meta);
-  const relit = lit && light(figure.data, lit);
+  const change = now => {
+    const lights = lit && now.lit && light(figure.data, now.lit);
+    const hides = hidden && now.hidden && hide(figure, chart.hidden = now.hidden);
+    return lights || hides;
+  };
+  const changed = change({lit, hidden});
   Object.assign(chart, {look, source, shapes, figure, height: figure.layout.height ?? 450});
   plot.style.minHeight = `${chart.height}px`;  // nothing below jumps when it is drawn
   const react = async () => {
@@ -176,11 +201,13 @@ async function draw(chart, place, text) {
     chart.drawing += 1;
     await plotly.react(plot, figure.data, layout, {...CONFIG, ...config}).finally(() => { chart.drawing -= 1; });
     reach(plot);
-    if (chosen && chart.heard !== plot._ev) listen(chart, chosen);
+    if (chart.heard !== plot._ev) listen(chart, chosen, hidden);
   };
   // What was drawn around tasks has to go, whether or not they were chosen already.
-  chart.show = found => lit && (light(figure.data, found) || plot.layout.selections?.length) && react().catch(chart.fail);
-  if (!same || relit || plot.layout.selections?.length) await react();
+  chart.show = ({chosen, hidden}) => {
+    if (change({lit: chosen, hidden}) || plot.layout.selections?.length) react().catch(chart.fail);
+  };
+  if (!same || changed || plot.layout.selections?.length) await react();
   else if (shapes !== before.shapes) await plotly.relayout(plot, {shapes: structuredClone(figure.layout.shapes)});
 }
 
@@ -192,7 +219,7 @@ function lookOf(place) {
 
 export default function({parentElement, data, setTriggerValue}) {
   const chart = charts.get(parentElement) ?? start(parentElement);
-  chart.choose = tasks => setTriggerValue("chosen", tasks);
+  chart.tell = setTriggerValue;
   const text = new TextDecoder().decode(data);
   if (text === chart.text && lookOf(parentElement) === chart.look) return chart.stop;
   chart.text = text;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal
 
 import plotly
@@ -71,8 +72,10 @@ def draw(
     toolbar: bool = False,
     chosen: Literal["points", "areas"] | None = None,
     lit: Sequence[Any] | None = None,
+    hidden: Sequence[str] | None = None,
     shapes: Sequence[dict] = (),
     on_choose: Callable[[list[Any]], None] | None = None,
+    on_hide: Callable[[list[str]], None] | None = None,
 ) -> None:
     """Draw a figure, as wide as there is place.
 
@@ -86,14 +89,17 @@ def draw(
         toolbar: always shown, not only under the pointer.
         chosen: how a person chooses on it: click ``points``, or also draw around them in ``areas``.
         lit: what to bring out, by the first entry of ``customdata``; of nothing all points look alike.
+        hidden: traces to leave in the legend alone, by their ``meta``. Charts that are given some show the same ones.
         shapes: to draw over the figure's own, at every answer without making the figure anew.
         on_choose: called before the next run with the first entry of ``customdata`` of the points chosen; in areas,
             none where the choice was cleared.
+        on_hide: called before the next run with all that is hidden since a click on the legend.
     """
     about = {
         "alt": alt,
         "chosen": chosen,
         "lit": lit,
+        "hidden": hidden,
         "config": {
             "scrollZoom": zoom,
             "toImageButtonOptions": {"format": "svg", "filename": file},
@@ -107,14 +113,22 @@ def draw(
         own, source = source.split("\n", 1)
         source = f"{to_json_plotly([*json.loads(own), *shapes])}\n{source}"
 
+    def told(name: str, kinds: type | UnionType) -> list[Any]:
+        found = getattr(st.session_state[key], name)  # by a browser: it may be anything
+        return [entry for entry in found if isinstance(entry, kinds)] if isinstance(found, list) else []
+
     def take() -> None:
-        told = st.session_state[key].chosen  # by a browser: it may be anything
-        found = [entry for entry in told if isinstance(entry, str | int)] if isinstance(told, list) else []
+        found = told("chosen", str | int)
         if on_choose is not None and (found or chosen == "areas"):
             on_choose(found)
+
+    def take_hidden() -> None:
+        if on_hide is not None:
+            on_hide(told("hidden", str))
 
     _mount(
         key=key,
         data=f"{json.dumps(about)}\n{source}".encode(),
         on_chosen_change=take,
+        on_hidden_change=take_hidden,
     )
