@@ -125,6 +125,7 @@ def answer(page: Any, prepare: Callable[[], Act], longest: float) -> tuple[float
 def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
     """Paint every page and use every control whose name begins like this."""
     found: dict[str, float] = {}
+    answers: list[float] = []
     with dashboard(bank, log) as site, chromium() as page:
         page.set_default_timeout(300_000)
         for name, (path, ready) in PAGES.items():
@@ -154,12 +155,17 @@ def drive(bank: Path, log: Path, repeats: int, only: str) -> dict[str, float]:
             found[f"{name}, slowest of the first {ONCE}, s"] = max(first, default=float("nan"))
             seen = [both for both in asked[ONCE:] if both is not None]
             times = [seconds for seconds, _ in seen]
+            answers += times
             if len(times) < repeats:
                 found[f"{name}, answers not seen"] = repeats - len(times)
             found[f"{name}, 95th percentile, s"] = float(np.percentile(times, 95))
             found[f"{name}, median, s"] = statistics.median(times)
             if name in LIT:
                 found[f"{name}, lit, 95th percentile, s"] = float(np.percentile([lit for _, lit in seen if lit], 95))
+    if answers:
+        found["Any control: answers"] = len(answers)
+        found["Any control: 95th percentile, s"] = float(np.percentile(answers, 95))
+        found["Any control: within 0.4 s, share"] = float(np.mean(np.array(answers) <= 0.4))
     return found
 
 
