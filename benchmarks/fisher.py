@@ -47,7 +47,7 @@ SPEC = InputSpec(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0
 
 
 def build(name: str) -> nn.Module:
-    """A network with random weights and no classifier of its own, as a probe is."""
+    """A network with random weights; torchvision's end in a linear layer of 512, which is measured along."""
     torch.manual_seed(0)
     if name.startswith("timm/"):
         import timm

@@ -1,4 +1,4 @@
-"""Toy tasks: 64 drawings on the unit square and two tiny probes, through the very same Fisher code (T2V Fig. 4).
+"""Toy tasks (T2V supplement Fig. 4): 64 drawings on the unit square, two tiny probes, the very same Fisher code.
 
 A task is a uniform grid of points cut into k clusters by k-means, half of them positive (supplement 5). All
 tasks thus share their inputs, and only the labels tell them apart. A point is an image of one pixel: red is

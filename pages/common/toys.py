@@ -29,7 +29,7 @@ def toy_tasks(fewest: int, most: int, noise: float, seed: int) -> ToySpace:
 
 
 def show_toys() -> None:
-    """The toy tasks of T2V Fig. 4: controls, both maps, a closer look at one task."""
+    """The toy tasks of T2V supplement Fig. 4: controls, both maps, a closer look at one task."""
     st.subheader("Toy tasks: the labels alone tell them apart")
     st.write(
         "Each picture is a task: say for every point of a square whether it is blue. All tasks have the very same "

@@ -1,4 +1,4 @@
-"""The domain embedding (T2V section 3.2's baseline): the mean feature of a task's images.
+"""The domain embedding (T2V Fig. 1 right, where it is compared with): the mean feature of a task's images.
 
     D = (1/N) sum_i z(x_i),    z(x) [d] the probe's features below its classifier
 

@@ -1,4 +1,4 @@
-"""Toy tasks (T2V Fig. 4): a map on which every task is its own little picture, and a closer look at one."""
+"""Toy tasks (T2V supplement Fig. 4): a map on which every task is its own little picture, and a closer look at one."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The Fisher diagonal of a frozen probe's filters, the square taken per sample: exact or Monte Carlo.
 
     F = E_x E_{y ~ p(y|x)} [(d log p(y|x) / dw)^2], averaged over the weights of each filter
-    (T2V equation 1 and section 3.1; the diagonal, the head left out).
+    (T2V section 3 and 3.1, WLF equation 1; the diagonal, the head left out).
 
 The labels y come from the model, not from the data. ``exact`` takes their expectation identically by
 K - 1 backward passes (``factors.softmax_exact``); ``montecarlo`` draws them; ``signs`` takes all
-vectors of the exact factor in each pass, added up under random signs (``factors.signed``).
+vectors of the exact factor in each pass, added up under random signs (``factors.softmax_signed``).
 
 The public reference code squares the gradient of the batch mean, which scales as 1/B and is far noisier;
 here the batch size does not enter the result at all.
@@ -43,8 +43,8 @@ class DiagonalSettings:
 
     Attributes:
         estimator: ``"exact"``, ``"montecarlo"`` or ``"signs"``.
-        draws: labels, or signs, drawn a sample: backward passes. From K - 1 on, the exact expectation is no dearer
-            and is taken instead.
+        draws: labels, or signs, drawn a sample: backward passes. From K - 1 on (K binary attributes: K) the exact
+            expectation is no dearer and is taken instead.
         likelihood: ``"softmax"`` over classes, or ``"bernoulli"`` for independent binary attributes.
         chunks: parts to keep apart for the spread.
         tolerance: stop once the relative standard error of F is below it; None uses every image.
@@ -107,7 +107,8 @@ def _factor(
     if settings.estimator == "signs":
         columns = classes - 1 if softmax else classes
         signs = rng.integers(0, 2, (samples, settings.draws, columns), dtype=np.int8) * 2 - 1
-        return lambda logits, rows: factors.signed(exact(logits), torch.from_numpy(signs[rows]).to(device))
+        signed = factors.softmax_signed if softmax else factors.bernoulli_signed
+        return lambda logits, rows: signed(logits, torch.from_numpy(signs[rows]).to(device))
     uniforms = rng.random((samples, settings.draws) if softmax else (samples, settings.draws, classes))
     drawn = factors.softmax_drawn if softmax else factors.bernoulli_drawn
     return lambda logits, rows: drawn(logits, torch.from_numpy(uniforms[rows]).to(device))

@@ -7,7 +7,7 @@ logits. ``exact`` factors do so identically; on average do ``drawn`` ones, built
 and ``signed`` ones, which add up the vectors of an exact factor under random signs (Hutchinson's estimator). Where the
 model is sure, a drawn label is rarely another than the likely one and then weighs all the more: signs are less noisy.
 
-Every function but ``signed`` takes ``[B, K]`` logits, and all return ``[S, B, K]``: S vectors for each of B samples.
+Every function takes ``[B, K]`` logits and returns ``[S, B, K]``: S vectors for each of B samples.
 """
 
 from __future__ import annotations
@@ -22,14 +22,33 @@ def softmax_exact(logits: Tensor) -> Tensor:
     A multinomial is a sequence of binomials. With r_j = p_j + ... + p_K the mass not yet decided, v_j is
     sqrt(p_j r_{j+1} / r_j) at j, -p_i sqrt(p_j / (r_j r_{j+1})) at i > j, and 0 before.
     """
-    p = torch.softmax(logits.double(), 1)
-    classes = p.shape[1]
-    rest = p.flip(1).cumsum(1).flip(1).clamp_min(1e-300)
-    columns = torch.zeros(classes - 1, *p.shape, dtype=p.dtype, device=p.device)
-    for j in range(classes - 1):
-        columns[j, :, j] = torch.sqrt(p[:, j] * rest[:, j + 1] / rest[:, j])
-        columns[j, :, j + 1 :] = -p[:, j + 1 :] * torch.sqrt(p[:, j] / rest[:, j] / rest[:, j + 1])[:, None]
+    p, own, later = _binomials(logits)
+    columns = torch.zeros(p.shape[1] - 1, *p.shape, dtype=p.dtype, device=p.device)
+    for j in range(p.shape[1] - 1):
+        columns[j, :, j] = own[:, j]
+        columns[j, :, j + 1 :] = -p[:, j + 1 :] * later[:, j, None]
     return columns.to(logits.dtype)
+
+
+def softmax_signed(logits: Tensor, signs: Tensor) -> Tensor:
+    """The sums of the exact vectors under S sets of signs ``[B, S, K - 1]`` of +1 and -1, over sqrt(S).
+
+    The K - 1 vectors themselves are never made: of 1,000 classes they would take a gigabyte for 128 samples.
+    """
+    p, own, later = _binomials(logits)
+    signs = signs.to(p.dtype)
+    first = torch.zeros_like(signs[..., :1])
+    before = torch.cat([first, (signs * later[:, None]).cumsum(2)], 2)
+    sums = torch.cat([signs * own[:, None], first], 2) - p[:, None] * before
+    return (sums / signs.shape[1] ** 0.5).transpose(0, 1).to(logits.dtype)
+
+
+def _binomials(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities p ``[B, K]``; of each v_j its entry at j, and what takes p_i to that at i > j, ``[B, K - 1]``."""
+    p = torch.softmax(logits.double(), 1)
+    rest = p.flip(1).cumsum(1).flip(1).clamp_min(1e-300)
+    here, now, after = p[:, :-1], rest[:, :-1], rest[:, 1:]
+    return p, torch.sqrt(here * after / now), torch.sqrt(here / now / after)
 
 
 def softmax_drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -59,6 +78,7 @@ def bernoulli_drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
     return (drawn - p[:, None]).transpose(0, 1) / uniforms.shape[1] ** 0.5
 
 
-def signed(vectors: Tensor, signs: Tensor) -> Tensor:
-    """The sums of ``vectors [C, B, K]`` under S sets of random ``signs [B, S, C]`` of +1 and -1, over sqrt(S)."""
-    return torch.einsum("cbk,bsc->sbk", vectors, signs.to(vectors.dtype)) / signs.shape[1] ** 0.5
+def bernoulli_signed(logits: Tensor, signs: Tensor) -> Tensor:
+    """Likewise with S sets of signs ``[B, S, K]``."""
+    p = torch.sigmoid(logits)
+    return (signs.to(p.dtype) * torch.sqrt(p * (1 - p))[:, None]).transpose(0, 1) / signs.shape[1] ** 0.5

@@ -122,7 +122,7 @@ def filter_means(call: Call, slices: Sequence[Tensor], delta: Tensor, batch: int
         gradients = _weight_gradients(call, slices[0], delta)
         if len(gradients) > batch:
             gradients = gradients.unflatten(0, (batch, -1)).sum(1)
-        return gradients.square().flatten(2).mean(2)
+        return gradients.square().flatten(2).mean(2, dtype=torch.promote_types(gradients.dtype, torch.float32))
     else:
         delta = delta.flatten(2).transpose(1, 2).reshape(batch, -1, call.filters)
     return filter_square_norms(slices, delta) / sum(part.shape[2] for part in slices)

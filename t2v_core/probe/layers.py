@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -47,12 +48,18 @@ def weights_by_name(network: nn.Module) -> dict[str, nn.Parameter]:
     return {name.removesuffix(".weight"): value for name, value in network.named_parameters()}
 
 
-def check_planar(network: nn.Module) -> None:
-    """Refuse a network that convolves over volumes.
+def check_readable(network: nn.Module) -> None:
+    """Refuse a network that convolves over volumes, or whose layers make their weights of other parameters.
 
     Raises:
         InputError: it does; names the layer.
     """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear | _ConvNd) and not isinstance(module.weight, nn.Parameter):
+            raise InputError(
+                f"this network cannot be a probe: the weights of layer {name!r} are made of other parameters (weight "
+                "or spectral normalisation); remove that first, with remove_weight_norm or remove_parametrizations"
+            )
     for name, weight in weights_by_name(network).items():
         if weight.dim() > 4:
             raise InputError(
@@ -167,11 +174,13 @@ def last_stage(runs: Sequence[Run]) -> list[Run]:
     """The layers of the last stage: from the last change of resolution on, the pooled ones included.
 
     Resolution falls from stage to stage in a convolutional network. Where it never changes, as in a
-    vision transformer, the last quarter of the layers.
+    vision transformer, or to and fro, as in a mixer of tokens and channels, the last quarter of the layers.
     """
     spatial = [run.positions for run in runs if run.positions > 1]
     if not spatial:
         return list(runs)
+    steps = [after - before for before, after in pairwise(spatial)]
+    to_and_fro = 2 * sum(step > 0 for step in steps) > sum(step < 0 for step in steps)  # some branches rise once more
     start = next(i for i in range(len(runs)) if all(run.positions <= spatial[-1] for run in runs[i:]))
     share = int(len(runs) * (1 - LAST_SHARE))
-    return list(runs[start if start > 1 else share :])
+    return list(runs[start if start > 1 and not to_and_fro else share :])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from t2v_core.errors import InputError
 from t2v_core.probe.attention import make_attention_explicit
-from t2v_core.probe.layers import LayerChoice, check_planar, last_stage, trace, weights_by_name
+from t2v_core.probe.layers import LayerChoice, check_readable, last_stage, trace, weights_by_name
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.record import InputSpec, Progress
 
@@ -111,7 +111,7 @@ def make_probe(
     """
     make_attention_explicit(network)
     network.eval().requires_grad_(False).to(device)
-    check_planar(network)
+    check_readable(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     features, ran = trace(network, spec.crop, device)
     chosen = ran if layers == "all" else last_stage(ran)

@@ -1,4 +1,4 @@
-"""Two tiny probes on images of one pixel, red being x and green y: the feature extractors of T2V Fig. 4."""
+"""Two tiny probes on images of one pixel, red being x and green y: the feature extractors of T2V supplement Fig. 4."""
 
 from __future__ import annotations
 

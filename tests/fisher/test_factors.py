@@ -6,7 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2v_core.fisher.factors import bernoulli_drawn, bernoulli_exact, draw_labels, signed, softmax_drawn, softmax_exact
+from t2v_core.fisher.factors import (
+    bernoulli_drawn,
+    bernoulli_exact,
+    bernoulli_signed,
+    draw_labels,
+    softmax_drawn,
+    softmax_exact,
+    softmax_signed,
+)
 
 
 def second_moment(vectors: torch.Tensor) -> torch.Tensor:
@@ -64,5 +72,26 @@ def test_drawn_labels_follow_the_probabilities():
 def test_random_signs_are_right_on_average():
     logits = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
     signs = torch.randint(0, 2, (2, 200_000, 3), generator=torch.Generator().manual_seed(2)) * 2 - 1
-    found = second_moment(signed(softmax_exact(logits), signs))
+    found = second_moment(softmax_signed(logits, signs))
     torch.testing.assert_close(found, covariance(logits), atol=5e-3, rtol=0)
+
+
+@given(st.integers(2, 9), st.integers(1, 3), st.integers(0, 20))
+def test_signs_add_up_the_exact_vectors(classes, draws, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 5 * torch.randn(4, classes, dtype=torch.float64, generator=generator)
+    for exact, signed, columns in (
+        (softmax_exact, softmax_signed, classes - 1),
+        (bernoulli_exact, bernoulli_signed, classes),
+    ):
+        signs = torch.randint(0, 2, (4, draws, columns), generator=generator) * 2 - 1
+        expected = torch.einsum("cbk,bsc->sbk", exact(logits), signs.double()) / draws**0.5
+        torch.testing.assert_close(signed(logits, signs), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_signs_of_many_classes_take_little_memory():
+    logits = torch.randn(2, 20_000, generator=torch.Generator().manual_seed(0))  # the exact vectors: 6 GB
+    signs = torch.randint(0, 2, (2, 1, 19_999), generator=torch.Generator().manual_seed(1)) * 2 - 1
+    found = softmax_signed(logits, signs)
+    assert found.shape == (1, 2, 20_000) and torch.isfinite(found).all()
+    torch.testing.assert_close(found.sum(2), torch.zeros(1, 2), atol=1e-5, rtol=0)  # as of every vector

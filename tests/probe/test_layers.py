@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+import timm
 import torch
 import torchvision
 from torch import nn
@@ -40,8 +43,54 @@ def test_cross_attention_is_refused_rather_than_misread():
     holder = nn.Module()
     holder.attention = nn.MultiheadAttention(8, 2, batch_first=True)
     make_attention_explicit(holder)
-    with pytest.raises(ValueError, match="only self-attention"):
-        holder.attention(torch.zeros(1, 2, 8), torch.ones(1, 2, 8), torch.ones(1, 2, 8))
+    x, other, mask = torch.zeros(1, 2, 8), torch.ones(1, 2, 8), torch.ones(2, 2).triu(1).bool()
+    for asked, options in (((x, other, other), {}), ((x, x, x), {"attn_mask": mask})):
+        with pytest.raises(InputError, match="to themselves, all to all"):
+            holder.attention(*asked, **options)
+    holder.attention = nn.MultiheadAttention(8, 2)
+    with pytest.raises(InputError, match="the batch first"):
+        make_attention_explicit(holder)
+
+
+class Encoder(nn.Module):
+    """torch's own transformer layer over the pixels of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 8, stride=8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.embed(x).flatten(2).transpose(1, 2)).mean(1)
+
+
+def test_torchs_transformer_layer_gives_what_it_gave_with_all_its_filters_read():
+    torch.manual_seed(0)
+    network = Encoder().eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        before = network(images)
+    probe = make_probe("e", "e", network, None, MIDDLE, "", CPU)
+    with torch.no_grad():
+        torch.testing.assert_close(probe.network(images), before)
+    assert [name for name, _ in probe.info.layers] == [
+        "embed",
+        "layer.self_attn.qkv",
+        "layer.self_attn.proj",
+        "layer.linear1",
+        "layer.linear2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.spectral_norm, torch.nn.utils.weight_norm],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_weights_that_are_made_of_others_are_refused(made):
+    network = nn.Sequential(nn.Flatten(), made(nn.Linear(3 * 64 * 64, 4)), nn.Linear(4, 2))
+    with pytest.raises(InputError, match="the weights of layer '1' are made of other parameters"):
+        make_probe("x", "x", network, None, MIDDLE, "", CPU)
 
 
 def test_the_last_stage_begins_where_the_resolution_last_falls():
@@ -56,6 +105,20 @@ def test_the_last_stage_of_a_transformer_is_its_last_quarter():
     _, ran = trace(transformer(), 32, CPU)
     assert [run.name for run in last_stage(ran)][-1] == "heads.head"
     assert len(last_stage(ran)) == -(-len(ran) // 4)
+
+
+def test_the_last_stage_of_a_mixer_is_its_last_quarter_though_positions_go_to_and_fro():
+    torch.manual_seed(0)
+    _, ran = trace(timm.create_model("mixer_s32_224", num_classes=0).eval(), 224, CPU)
+    assert len({run.positions for run in ran}) > 1
+    assert len(last_stage(ran)) == -(-len(ran) // 4)
+
+
+def test_the_last_stage_with_branches_begins_where_the_resolution_last_falls():
+    torch.manual_seed(0)
+    _, ran = trace(torchvision.models.inception_v3(init_weights=False, aux_logits=False).eval(), 139, CPU)
+    assert any(b.positions > a.positions for a, b in pairwise(ran))  # a branch starts again at the resolution before
+    assert last_stage(ran)[0].name.startswith("Mixed_7a.branch7x7x3_4")
 
 
 class TwiceTheSame(nn.Module):
