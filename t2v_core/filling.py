@@ -172,7 +172,7 @@ class _Filler:
 
     def _compute(self, expert: ExpertRecord, decoded: DecodedTask, images: str) -> NDArray[np.float32]:
         want = spec_of(expert)
-        size = content_key(images, want.resize, want.crop, want.interpolation)
+        size = content_key(images, want.resize, want.crop, want.interpolation, want.squash)
         if self._pixels[0] != size:  # the same for the next expert, mostly
             self._pixels = size, pixels_at(decoded, SPEC, want)
         return features_of(expert, self.bank.weights, self._pixels[1], self.device)

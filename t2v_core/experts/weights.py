@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -119,7 +120,7 @@ def resized(spec: InputSpec, size: int) -> InputSpec:
     """The same transform for squares of another side."""
     if not 8 <= size <= 2048:
         raise InputError(f"--input-size must lie between 8 and 2048 pixels, got {size}")
-    return InputSpec(round(spec.resize * size / spec.crop), size, spec.mean, spec.std, spec.interpolation)
+    return replace(spec, resize=round(spec.resize * size / spec.crop), crop=size)
 
 
 def _try(network: nn.Module, spec: InputSpec, file: Path) -> None:

@@ -1,4 +1,7 @@
-"""torch's attention with its projections as ordinary linear layers, so that their filters can be read."""
+"""torch's attention with its projections as ordinary linear layers, so that their filters can be read.
+
+Exported experts bring this file along, so it needs nothing but torch.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
-
-from t2v_core.errors import InputError
 
 
 class ExplicitAttention(nn.Module):
@@ -19,7 +20,7 @@ class ExplicitAttention(nn.Module):
         attention: the module to stand in for; self-attention, ``batch_first``, without extra bias tokens.
 
     Raises:
-        InputError: it is another kind of attention.
+        ValueError: it is another kind of attention.
     """
 
     # What nn.TransformerEncoderLayer asks of its attention: without a bias it leaves the work to the module's forward.
@@ -28,9 +29,9 @@ class ExplicitAttention(nn.Module):
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
         if attention.in_proj_weight is None or not attention.batch_first or attention.bias_k is not None:
-            raise InputError(
-                "this network cannot be a probe: of torch's attention only self-attention with the "
-                f"batch first and without extra bias tokens can be read, and it has {attention}"
+            raise ValueError(
+                "of torch's attention only self-attention with the batch first and no extra bias tokens can be read, "
+                f"and it has {attention}"
             )
         self.heads = attention.num_heads
         self.qkv = nn.Linear(attention.embed_dim, 3 * attention.embed_dim, bias=attention.in_proj_bias is not None)
@@ -51,12 +52,10 @@ class ExplicitAttention(nn.Module):
         """Attend ``[B, T, E]`` to itself; the attention weights are not returned.
 
         Raises:
-            InputError: it is asked to attend to something else, or under a mask.
+            ValueError: it is asked to attend to something else, or under a mask.
         """
         if key is not query or value is not query or key_padding_mask is not None or attn_mask is not None:
-            raise InputError(
-                "this network cannot be a probe: its attention is not of the image's tokens to themselves, all to all"
-            )
+            raise ValueError("its attention is not of the image's tokens to themselves, all to all")
         batch, tokens, width = query.shape
         q, k, v = self.qkv(query).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(q, k, v)

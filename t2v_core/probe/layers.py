@@ -133,8 +133,11 @@ def trace(network: nn.Module, size: int, device: torch.device) -> tuple[Tensor, 
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     images = images.to(next(network.parameters()).dtype)
     both, first, second = _Tracer(network, 2), _Tracer(network, 1), _Tracer(network, 1)
-    with both:
-        together = network(images)
+    try:
+        with both:
+            together = network(images)
+    except ValueError as error:  # attention of a kind that cannot be read says so when it runs
+        raise InputError(f"this network cannot be a probe: {error}") from error
     if not isinstance(together, Tensor) or together.dim() != 2:
         raise InputError("this network cannot be a probe: it does not give one feature vector an image")
     with first:

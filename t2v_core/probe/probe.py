@@ -109,7 +109,10 @@ def make_probe(
         InputError: no layer could embed a task, one runs twice or cannot be read, or the network mixes the images of
             a batch.
     """
-    make_attention_explicit(network)
+    try:
+        make_attention_explicit(network)
+    except ValueError as error:
+        raise InputError(f"this network cannot be a probe: {error}") from error
     network.eval().requires_grad_(False).to(device)
     check_readable(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

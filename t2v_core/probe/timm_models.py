@@ -43,7 +43,7 @@ def blank_timm(name: str) -> BlankNetwork:
     """The network of ``"timm/<model>"``, with weights still to come.
 
     Raises:
-        InputError: timm is not installed or knows no such model.
+        InputError: timm is not installed or knows no such model, or it takes no squares.
     """
     timm, model = _timm(name)
     return _blank(timm, timm.create_model(model, pretrained=False))
@@ -63,13 +63,19 @@ def _timm(name: str) -> tuple[Any, str]:
 
 def _blank(timm: Any, network: Any) -> BlankNetwork:
     config = timm.data.resolve_model_data_config(network)
-    size = config["input_size"][1]
+    _, size, width = config["input_size"]
+    if size != width or config["crop_mode"] not in ("center", "squash"):
+        raise InputError(
+            f"this timm model wants images of {size}x{width} pixels, cropped by {config['crop_mode']!r}; only squares, "
+            "cut out of the centre or squashed, can be made; choose another model"
+        )
     spec = InputSpec(
         resize=math.floor(size / config["crop_pct"]),
         crop=size,
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
         interpolation=config["interpolation"],
+        squash=config["crop_mode"] == "squash",
     )
     return BlankNetwork(network, spec, lambda: (network, _detach_classifier(network)))
 

@@ -111,13 +111,14 @@ class Task:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a network wants its images: resize the shorter side, crop the centre, normalise.
+    """How a network wants its images: resized, the centre cropped, normalised.
 
     Attributes:
-        resize: pixels of the shorter side after resizing.
+        resize: pixels of the shorter side after resizing; of both sides where the image is squashed.
         crop: side of the central square that is kept.
         mean, std: per channel, of values in 0..1.
         interpolation: ``"bilinear"`` or ``"bicubic"``.
+        squash: make a square of the whole image, whatever its shape.
     """
 
     resize: int
@@ -125,6 +126,7 @@ class InputSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str = "bilinear"
+    squash: bool = False
 
 
 @dataclass(frozen=True)

@@ -128,10 +128,11 @@ def awkward_images() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("resize", "crop", "interpolation"), [(32, 32, "bilinear"), (40, 33, "bicubic"), (31, 36, "bilinear")]
+    ("resize", "crop", "interpolation", "squash"),
+    [(32, 32, "bilinear", False), (40, 33, "bicubic", False), (31, 36, "bilinear", False), (40, 33, "bicubic", True)],
 )
-def test_the_script_sees_the_pixels_that_were_measured(resize, crop, interpolation, tmp_path):
-    spec = InputSpec(resize, crop, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), interpolation)
+def test_the_script_sees_the_pixels_that_were_measured(resize, crop, interpolation, squash, tmp_path):
+    spec = InputSpec(resize, crop, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), interpolation, squash)
     files = awkward_images()
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)

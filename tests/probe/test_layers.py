@@ -45,11 +45,31 @@ def test_cross_attention_is_refused_rather_than_misread():
     make_attention_explicit(holder)
     x, other, mask = torch.zeros(1, 2, 8), torch.ones(1, 2, 8), torch.ones(2, 2).triu(1).bool()
     for asked, options in (((x, other, other), {}), ((x, x, x), {"attn_mask": mask})):
-        with pytest.raises(InputError, match="to themselves, all to all"):
+        with pytest.raises(ValueError, match="to themselves, all to all"):
             holder.attention(*asked, **options)
-    holder.attention = nn.MultiheadAttention(8, 2)
-    with pytest.raises(InputError, match="the batch first"):
-        make_attention_explicit(holder)
+
+
+class Masked(nn.Module):
+    """Attention to the tokens before alone."""
+
+    def __init__(self, **kind: bool) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 16, stride=16)
+        self.attention = nn.MultiheadAttention(8, 2, **kind)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        mask = torch.ones(tokens.shape[1], tokens.shape[1]).triu(1).bool()
+        return self.attention(tokens, tokens, tokens, attn_mask=mask)[0].mean(1)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [(Masked(batch_first=True), "to themselves, all to all"), (Masked(), "only self-attention with the batch first")],
+)
+def test_attention_that_cannot_be_read_is_refused_in_words(network, reason):
+    with pytest.raises(InputError, match=f"cannot be a probe: .*{reason}"):
+        make_probe("x", "x", network, None, MIDDLE, "", CPU)
 
 
 class Encoder(nn.Module):

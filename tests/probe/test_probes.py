@@ -16,6 +16,7 @@ from t2v_core.errors import InputError
 from t2v_core.probe import registry, weights
 from t2v_core.probe.bundled import CARD, WEIGHTS
 from t2v_core.probe.registry import load_probe, torchvision_options
+from t2v_core.probe.timm_models import blank_timm
 from t2v_core.probe.training import erase
 from tests.conftest import QUICK
 
@@ -220,6 +221,32 @@ def test_a_timm_model_from_a_local_file_is_the_network_timm_means(weights_folder
     last = load_probe("timm/test_vit:last", CPU)
     assert last.info.layers == probe.info.layers[-len(last.info.layers) :]
     assert last.info.weights_hash != probe.info.weights_hash
+
+
+@pytest.mark.parametrize(
+    ("published", "spec"),
+    [
+        ({"crop_mode": "center", "crop_pct": 0.8}, (200, 160, False)),
+        ({"crop_mode": "squash", "crop_pct": 1.0}, (160, 160, True)),
+        ({"crop_mode": "border"}, "cropped by 'border'"),
+        ({"input_size": (3, 160, 224)}, "160x224 pixels"),
+    ],
+)
+def test_a_timm_model_gets_images_as_it_was_trained_on_or_none(published, spec, monkeypatch):
+    make = timm.create_model
+
+    def with_config(name, **options):
+        network = make(name, **options)
+        network.pretrained_cfg = {**network.pretrained_cfg, **published}
+        return network
+
+    monkeypatch.setattr(timm, "create_model", with_config)
+    if isinstance(spec, str):
+        with pytest.raises(InputError, match=spec):
+            blank_timm("timm/test_vit")
+    else:
+        found = blank_timm("timm/test_vit").spec
+        assert (found.resize, found.crop, found.squash) == spec
 
 
 def test_timm_without_network_says_where_to_put_the_file(weights_folder, monkeypatch):

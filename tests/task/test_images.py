@@ -195,6 +195,14 @@ def test_prepare_equals_resize_then_crop(size, resize, crop, interpolation):
     np.testing.assert_array_equal(pixels, expected)
 
 
+@pytest.mark.parametrize("size", [(97, 61), (50, 50), (9, 70)])
+def test_a_squashed_image_is_seen_whole(size):
+    image = open_image(picture(3, size))
+    spec = InputSpec(32, 28, (0, 0, 0), (1, 1, 1), "bicubic", squash=True)
+    whole = np.asarray(image.resize((32, 32), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(prepare(image, spec), whole[2:30, 2:30])
+
+
 def test_prepare_of_a_line_of_pixels_stays_small():
     pixels = prepare(Image.new("RGB", (2_000_000, 1), ORANGE), InputSpec(256, 224, (0, 0, 0), (1, 1, 1)))
     assert (pixels == ORANGE).all()
