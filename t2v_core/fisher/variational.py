@@ -9,11 +9,11 @@ by stochastic gradient variational Bayes with local reparametrization (Kingma et
 drawn on a layer's output, with mean A w0 and variance A^2 / Lambda, independently at every position. The
 weight of the KL term is the one under which the optimum is (beta / 2N) Lambda = F + (beta lambda^2 / 2N).
 
-Two things to know about the estimate. Noise that is independent at every position leaves out the
-products between positions that the Fisher information of a shared filter has: the two agree for a layer
-that runs once an image, and only in rank for a convolution. And the gradient of L is a second-order
-effect under first-order noise, with a ratio of about sqrt(beta / 2N); each batch is therefore run with
-the noise and with its negative, which cancels the first order.
+Two things to know about the estimate. Noise that is independent at every position leaves out the products between
+positions that the Fisher information of a shared filter has: the two agree for a layer that runs once an image, and
+for convolutions but loosely (measured: benchmarks/README.md). And the gradient of L is a second-order effect under
+first-order noise, with a ratio of about sqrt(beta / 2N); each batch is therefore run with the noise and with its
+negative, which cancels the first order.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class VariationalFisher:
     Attributes:
         precision: ``[D]`` Lambda of every filter.
         prior: ``[D]`` lambda^2 of every filter's layer.
-        fisher: ``[D]`` (beta / 2N) (Lambda - lambda^2), at least 0: the Fisher diagonal it stands for.
+        fisher: ``[D]`` (beta / 2N) (Lambda - lambda^2), at least 0: the Fisher diagonal, as this estimate sees it.
         loss: ``[epochs]`` mean cross entropy plus weighted KL in each epoch.
         head: as trained along.
     """
