@@ -44,9 +44,9 @@ class Embedding:
             ``vector``.
         seconds: wall time it took.
         device: where it was computed.
-        refits: ``[R, D]`` float32, the same quantity on some of the samples under heads refitted on samples drawn with
-            replacement (``embedding.refits``), for the Task Tangent Kernel on halves of the samples, NaN for networks
-            that did not see one; None where this noise was not asked for. A bank keeps none.
+        refits: ``[R, D]`` float32, the Fisher diagonal of some of the samples under heads refitted on samples drawn
+            with replacement (``embedding.refits``); for the Task Tangent Kernel the vector on halves of the samples,
+            NaN for networks that did not see one; None where this noise was not asked for. A bank keeps none.
     """
 
     vector: NDArray[np.float32]

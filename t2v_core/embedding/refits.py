@@ -49,7 +49,9 @@ def under_other_heads(
         progress: called with stage "other heads".
 
     Returns:
-        ``[REFITS, D]``; all over the same images and signs, so that nothing but the heads differs.
+        ``[REFITS, D]``; all over the same images, each of the same weight, and the same signs, in float32, so that
+        nothing but the heads differs. What they are used for is how they differ among themselves: of a task whose
+        classes are of unlike sizes the vector itself, which is balanced, is another.
     """
     dear = probe.info.id.partition(":")[0] != BUNDLED
     images, passes = (DEAR_IMAGES, DEAR_PASSES) if dear else (IMAGES, PASSES)
