@@ -204,8 +204,8 @@ async function draw(chart, place, text) {
     if (chart.heard !== plot._ev) listen(chart, chosen, hidden);
   };
   // What was drawn around tasks has to go, whether or not they were chosen already.
-  chart.show = ({chosen, hidden}) => {
-    if (change({lit: chosen, hidden}) || plot.layout.selections?.length) react().catch(chart.fail);
+  chart.show = told => {
+    if (change({lit: told.chosen, hidden: told.hidden}) || plot.layout.selections?.length) react().catch(chart.fail);
   };
   if (!same || changed || plot.layout.selections?.length) await react();
   else if (shapes !== before.shapes) await plotly.relayout(plot, {shapes: structuredClone(figure.layout.shapes)});

@@ -29,10 +29,8 @@ def load_image(path: str) -> torch.Tensor:
     shorter = min(image.size)
     if max(image.size) > MAX_ASPECT * shorter:
         image = centre(image, *(min(side, MAX_ASPECT * shorter) for side in image.size))
-    if t["squash"]:
-        size = [t["resize"], t["resize"]]
-    else:
-        size = [t["resize"] if side == shorter else int(t["resize"] * side / shorter) for side in image.size]
+    whole = t["squash"]
+    size = [t["resize"] if whole or side == shorter else int(t["resize"] * side / shorter) for side in image.size]
     image = centre(image.resize(size, Image.Resampling[t["interpolation"].upper()]), t["crop"], t["crop"])
     pixels = np.asarray(image, dtype=np.float32) / 255
     return torch.from_numpy((pixels - np.float32(t["mean"])) / np.float32(t["std"])).permute(2, 0, 1)

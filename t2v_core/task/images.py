@@ -90,8 +90,8 @@ def prepare(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
     shorter = min(image.size)
     if max(image.size) > MAX_ASPECT * shorter:  # a line of pixels would otherwise grow to a huge image
         image = _centre(image, *(min(side, MAX_ASPECT * shorter) for side in image.size))
-    short = [spec.squash or side == shorter for side in image.size]
-    size = [spec.resize if s else int(spec.resize * n / shorter) for n, s in zip(image.size, short, strict=True)]
+    whole = spec.squash
+    size = [spec.resize if whole or side == shorter else int(spec.resize * side / shorter) for side in image.size]
     resized = image.resize((size[0], size[1]), _RESAMPLING[spec.interpolation])
     return np.array(_centre(resized, spec.crop, spec.crop))
 
