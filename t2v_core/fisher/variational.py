@@ -31,6 +31,7 @@ from t2v_core.errors import InputError
 from t2v_core.probe.calls import Call, Listener
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.probe import Probe
+from t2v_core.probe.record import BETA
 from t2v_core.task.record import IntArray, Progress
 
 Batch = Callable[[IntArray], tuple[Tensor, Tensor]]
@@ -49,7 +50,7 @@ class VariationalSettings:
         head_rate, precision_rate: learning rates of Adam.
     """
 
-    beta: float = 1e-3
+    beta: float = BETA
     epochs: int = 10
     epoch_size: int = 2000
     batch_size: int = 50

@@ -12,6 +12,10 @@ from t2v_core.task.record import InputSpec
 BUNDLED = "bundled"
 """Registry name of the probe that ships with the program."""
 
+BETA = 1e-3
+"""Weight of the KL term to the prior lambda^2: in the variational estimate's loss, and where a Fisher diagonal found
+in another way is turned into a precision, so that t_0 lies equally far under all estimates (method section 3)."""
+
 
 @dataclass(frozen=True)
 class ProbeInfo:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from t2v_core.bank.bank import Bank, content_key
 from t2v_core.embedding.record import TASK2VEC
+from t2v_core.probe.record import BETA
 from t2v_core.selection.audit import Audit, audit_by_kind
 from t2v_core.selection.measured import measured_selectors
 from t2v_core.selection.meta_task import MetaTask
@@ -84,7 +85,7 @@ def learned_shifts(bank: Bank, selector: Model2Vec, meta: MetaTask) -> dict[str,
 
 
 def _content(meta: MetaTask) -> str:
-    content = hashlib.sha256()
+    content = hashlib.sha256(f"{BETA}".encode())
     arrays = [meta.errors, meta.allowed]
     if meta.vectors is not None:
         v = meta.vectors

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from t2v_core.embedding.record import TASK2VEC
-from t2v_core.probe.record import ProbeInfo
+from t2v_core.probe.record import BETA, ProbeInfo
 from t2v_core.selection.meta_task import MetaTask
 from t2v_core.selection.model2vec_kernel import compiled
 from t2v_core.selection.nearest import distances
 from t2v_core.selection.regret import BoolArray, FloatArray
 from t2v_core.selection.selectors import Selector
-from t2v_core.space.distances import ALPHA, BETA, precision
+from t2v_core.space.distances import ALPHA, precision
 
 DECAY_1, DECAY_2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma and Ba 2015)."""

@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
+from t2v_core.probe.record import BETA
 from t2v_core.space.kernel import fill_symmetric
 
 FloatArray = NDArray[np.float64]
 
 ALPHA = 0.15
 """Weight of the source's complexity in the asymmetric distance (T2V section 3.3)."""
-
-BETA = 1e-7
-"""Weight of the KL term that turns a Fisher diagonal into a precision (method section 3)."""
 
 LARGEST_SINGLE = 1e38
 """Float32 values above it could overflow when two are added."""

@@ -18,8 +18,8 @@ from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.methods import kept_methods
 from t2v_core.embedding.record import DOMAIN, TASK2VEC, Embedding
 from t2v_core.errors import InputError
-from t2v_core.probe.record import ProbeInfo
-from t2v_core.space.distances import ALPHA, BETA, asymmetric, check_comparable, cosine, symmetric, to_trivial
+from t2v_core.probe.record import BETA, ProbeInfo
+from t2v_core.space.distances import ALPHA, asymmetric, check_comparable, cosine, symmetric, to_trivial
 
 METRICS = ("symmetric", "asymmetric", "domain")
 

@@ -15,7 +15,7 @@ from t2v_core.bank.methods import kept_methods
 from t2v_core.bank.opening import DEMO
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.probe.bundled import WEIGHTS
-from t2v_core.selection.audit import audit_table
+from t2v_core.selection.audit import ALL, audit_table
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.meta_task import KINDS, from_bank
 from t2v_core.transferability.registry import SCORES
@@ -81,9 +81,12 @@ def test_the_selection_is_as_good_as_the_readme_says(demo):
                 assert table[kind, rule] < table[kind, other] / 2
         assert table["twin", rule] < 5
         assert table["attribute", rule] < 10 < table["attribute", "domain"]
-    # Where it is no better than static, the bank says why.
-    assert table["attribute without expert", "asymmetric"] > table["attribute without expert", "static"]
-    assert "animals (A)" in audits["attribute without expert"].why_static
+    assert 0 < audits[ALL].judged["asymmetric"].gains["symmetric"].low  # complexity of the source helps
+    # Where it is not surely better than static, the bank says why.
+    apart = audits["attribute without expert"]
+    assert table["attribute without expert", "asymmetric"] < table["attribute without expert", "static"]
+    assert apart.judged["asymmetric"].gains["static"].low < 0
+    assert "animals (A)" in apart.why_static
     assert not audits["mixed"].why_static
 
 

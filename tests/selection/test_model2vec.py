@@ -10,6 +10,7 @@ import torch
 from scipy.special import log_softmax, softmax
 
 from t2v_core.embedding.record import TASK2VEC
+from t2v_core.probe.record import BETA
 from t2v_core.selection.model2vec import (
     Adam,
     Model2Vec,
@@ -30,7 +31,7 @@ CANDIDATE = RNG.uniform(size=(5, 4)) < 0.8
 CANDIDATE[:, :2] = True
 ERRORS = np.where(CANDIDATE, RNG.uniform(5, 60, (5, 4)), np.nan)
 SOFT = soft_targets(ERRORS, 2.0)
-SAMPLES, PRIOR = RNG.uniform(0.5, 3, 4) * 1e-7, RNG.uniform(0.5, 2, 7)  # so few that complexity matters
+SAMPLES, PRIOR = RNG.uniform(0.5, 3, 4) * BETA, RNG.uniform(0.5, 2, 7)  # so few that complexity matters
 ALPHA, GAMMA = 0.4, 6.0
 
 
