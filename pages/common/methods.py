@@ -234,13 +234,16 @@ def show_values(found: Compared) -> None:
         )
     wide = pd.DataFrame({"from": 10 ** EDGES[:-1], "to": 10 ** EDGES[1:], **shares})
     download("Download as CSV", wide, "embedding-values", key="embedding-values_csv")
-    if (robust := found.records.get("variational")) is not None:
+    robust = found.records.get("variational")
+    if robust is not None and "ratio" in robust.facts:  # before 2026-12 sizes were not compared
         show_agreement(robust)
 
 
 def show_agreement(record: MethodRecord) -> None:
     """The robust estimate held against the exact one (T2V section 3.1)."""
-    layers, rho, overall = record.facts["layers"], record.facts["rho"], record.facts["all"]
+    facts = record.facts
+    layers, rho, ratio = facts["layers"], facts["rho"], np.array(facts["ratio"])
+    sizes = np.median(ratio, 0)
     st.subheader("The robust (variational) estimate beside the exact one")
     draw(
         agreement_by_layer(layers, rho),
@@ -250,9 +253,18 @@ def show_agreement(record: MethodRecord) -> None:
     )
     st.caption(
         f"Do both find the same filters important? Each point is a layer: the median over {len(rho)} targets, lines "
-        f"from the lowest to the highest. Over all filters the median is {np.median(overall):.2f}. 1 would be the same "
-        "order, 0 none. The two lie in spaces of their own and are never compared with each other elsewhere."
+        f"from the lowest to the highest. Over all filters the median is {np.median(facts['all']):.2f}. 1 would be the "
+        f"same order, 0 none. In size the robust one is {np.median(facts['all_ratio']):.2g} times the exact one, by "
+        f"layer {sizes.min():.2g} to {sizes.max():.2g} times. Both are of one head, that which the robust one ends with. "
+        "The two lie in spaces of their own and are never compared with each other elsewhere."
     )
-    table = pd.DataFrame(rho, columns=layers).assign(**{"all filters": overall})
-    table.insert(0, "target", record.facts["targets"])
+    names, targets = [*layers, "all filters"], facts["targets"]
+    table = pd.DataFrame(
+        {
+            "target": np.repeat(targets, len(names)),
+            "layer": names * len(targets),
+            "rank correlation": np.column_stack([rho, facts["all"]]).ravel(),
+            "robust over exact": np.column_stack([ratio, facts["all_ratio"]]).ravel(),
+        }
+    )
     download("Download as CSV", table, "variational-and-exact", key="variational-and-exact_csv")

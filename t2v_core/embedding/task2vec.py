@@ -102,7 +102,7 @@ class TaskEmbeddings:
     Attributes:
         fisher: the Task2Vec embedding.
         domain: the mean feature.
-        head: the head fitted on the probe's features.
+        head: the head fitted on the probe's features; of the variational estimate, as trained along with it.
     """
 
     fisher: Embedding
@@ -158,7 +158,7 @@ def embed_task(
     }
     others = None
     if settings.estimator == "variational":
-        fisher = _variational(probe, head, pixels, labels, settings, facts, progress)
+        fisher, head = _variational(probe, head, pixels, labels, settings, facts, progress)
     else:
         diagonal = settings.diagonal(len(labels), batch_size)
         fisher = fisher_diagonal(probe, head, pixels, labels, diagonal, progress)
@@ -187,10 +187,10 @@ def _variational(
     settings: Task2VecSettings,
     facts: dict[str, object],
     progress: Progress | None,
-) -> ChunkSums:
-    """The variational estimate as a single chunk: it is one optimisation over all images."""
+) -> tuple[ChunkSums, Head]:
+    """The variational estimate as a single chunk, since it is one optimisation over all images, and its head."""
     few = np.random.default_rng([settings.seed, 3]).permutation(len(labels))[:START_IMAGES]
     start = fisher_diagonal(probe, head, pixels[few], labels[few], DiagonalSettings(seed=settings.seed)).mean
     found = variational_fisher(probe, head, pixels, labels, start, settings.variational, settings.seed, progress)
     facts["loss"] = found.loss.tolist()
-    return ChunkSums(found.fisher[None], np.ones(1), len(labels))
+    return ChunkSums(found.fisher[None], np.ones(1), len(labels)), found.head

@@ -235,9 +235,11 @@ def test_the_variational_estimate_is_held_against_the_exact_one(tiny_bank, tiny)
     facts = variational_agreement(
         Bench(tiny_bank, tiny, 0, silent), Task2VecSettings(estimator="variational", variational=short)
     ).facts
-    assert np.shape(facts["rho"]) == (len(facts["targets"]), len(facts["layers"]))
+    assert np.shape(facts["rho"]) == np.shape(facts["ratio"]) == (len(facts["targets"]), len(facts["layers"]))
     assert np.nanmax(np.abs(facts["rho"])) <= 1
     assert np.median(facts["all"]) > 0.3  # two estimates of one thing
+    assert np.min(facts["ratio"]) >= 0
+    assert 0.01 < np.median(facts["all_ratio"]) < 10
 
 
 @pytest.mark.slow
