@@ -39,8 +39,15 @@ def test_embed_gives_the_vector_and_repeats(capsys, bank_path, shapes_folder):
     assert len(first["vector"]) == first["dimension"] == 784
     assert first["images"] == 60
     assert 0 < first["relative_error"] < 1
+    error = np.linalg.norm(first["standard_error"]) / np.linalg.norm(first["vector"])
+    assert error == pytest.approx(first["relative_error"], rel=1e-4)
     again = run_json(capsys, "embed", shapes_folder, "--bank", bank_path)
     np.testing.assert_allclose(first["vector"], again["vector"], rtol=1e-5)
+
+
+def test_a_tolerance_without_a_number_is_two_percent(capsys, bank_path, shapes_folder):
+    found = run_json(capsys, "embed", shapes_folder, "--bank", bank_path, "--tolerance")
+    assert found["settings"]["tolerance"] == 0.02
 
 
 def test_embed_save_puts_the_task_into_the_bank(capsys, bank_path, shapes_folder):

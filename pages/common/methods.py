@@ -111,8 +111,8 @@ def show_table(found: Compared) -> None:
     st.caption(
         "**Costs grow in two ways.** What needs *every expert* passes the target's images through each of them, so its "
         "seconds grow with the number of experts. All other methods pass them once through one network, or through "
-        "as many random ones, whatever the number of experts: their seconds stay nearly as they are (of EMD and "
-        "H-divergence a part grows), and *an expert's share* falls as experts are added. **RSA** here compares experts "
+        "as many random ones, whatever the number of experts: their seconds stay nearly as they are (a part of EMD's "
+        "and H-divergence's grows), and *an expert's share* falls as experts are added. **RSA** here compares experts "
         "with the probe, so that labels play no part; its authors train a network on the target."
     )
     if "model2vec" not in found.table.index:
@@ -180,12 +180,13 @@ def show_starts(found: Compared) -> None:
     draw(by_kind(rows, kinds), key="starts", file="initialisations", alt="Loss by initialisation")
     st.caption(
         "The same two methods with a probe that has learned and with one that has not, beside the kernel, which asks "
-        "many networks that have learned nothing. Lines: 95 % intervals over targets. One seed of the untrained probe "
-        "and one of the networks were measured, so the lines say nothing of what other seeds would give."
+        "many networks that have learned nothing. The untrained probe saw at most 500 images of a task, the trained "
+        "one up to 2,000. Lines: 95 % intervals over targets. One seed of the untrained probe and one of the networks "
+        "were measured, so the lines say nothing of what other seeds would give."
     )
     download("Download as CSV", pd.concat(rows, names=["start"]).reset_index("start"), "starts", key="starts_csv")
     record, twins = found.records.get("networks-or-batches"), found.audits.get("twin")
-    if record is None or twins is None:
+    if record is None or twins is None or "picks" not in record.facts:  # before 2026-12 errors were kept
         return
     curve = networks_table(twins, record)
     st.subheader("Many networks, or many batches of few")
@@ -235,7 +236,7 @@ def show_values(found: Compared) -> None:
     wide = pd.DataFrame({"from": 10 ** EDGES[:-1], "to": 10 ** EDGES[1:], **shares})
     download("Download as CSV", wide, "embedding-values", key="embedding-values_csv")
     robust = found.records.get("variational")
-    if robust is not None and "ratio" in robust.facts:  # before 2026-12 sizes were not compared
+    if robust is not None and "ratio" in robust.facts:  # as above
         show_agreement(robust)
 
 

@@ -39,11 +39,12 @@ class MethodRecord:
         labels: whether it needs the target's labels.
         every_expert: whether a new target's images must pass through every expert.
         settings: every option that determined the numbers.
-        seconds: processor seconds for one target and one expert, forward passes included.
+        seconds: processor seconds that each expert adds for one target, forward passes included.
         once: processor seconds for one expert, spent when the bank is built.
         scores: targets by experts, by id; lower is better, NaN where there is none. Empty for a cost alone.
         distances: tasks by tasks, by id; empty where the method compares no tasks.
         facts: further measurements, as JSON values.
+        target: processor seconds for one target, however many experts there are; ``seconds`` come on top.
     """
 
     name: str
@@ -56,6 +57,7 @@ class MethodRecord:
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     distances: pd.DataFrame = field(default_factory=pd.DataFrame)
     facts: dict[str, Any] = field(default_factory=dict)
+    target: float = 0.0
 
     @property
     def costs_only(self) -> bool:
@@ -88,7 +90,7 @@ def keep_method(bank: Bank, record: MethodRecord) -> None:
     )
     row = {
         "name": record.name,
-        "about": {"title": record.title, "labels": record.labels, "every_expert": record.every_expert},
+        "about": {name: getattr(record, name) for name in ("title", "labels", "every_expert", "target")},
         "settings": record.settings,
         "seconds": record.seconds,
         "once": record.once,

@@ -42,6 +42,7 @@ def add_bank(command: Callable[..., argparse.ArgumentParser], commands: Any) -> 
         "--probe", default="bundled", help="PseudoTask's teacher; by another, PseudoTask alone is measured"
     )
     measured.add_argument("--only", nargs="+", metavar="METHOD", help="these methods alone")
+    measured.add_argument("--again", action="store_true", help="also those that were measured before")
     about = "Give tasks made by code the small pictures they lack, in a bank built before banks kept any."
     command(bank, "pictures", _bank_pictures, show_facts, about)
     for name, run, about in (
@@ -98,7 +99,7 @@ def _bank_methods(o: argparse.Namespace) -> dict[str, Any]:
     probe = load_probe(
         o.probe, pick_device("cpu"), lambda done, total, text: report("loading the probe", done, total, text)
     )
-    seconds = measure(bank, tasks, o.only, seed=o.seed, report=report, probe=probe)
+    seconds = measure(bank, tasks, o.only, seed=o.seed, report=report, probe=probe, again=o.again)
     report("judging the methods", 0, 0, "")
     audit_bank(bank, from_bank(bank), learned=True, seed=o.seed)  # what it learns is kept in the bank
     return {"bank": o.bank, "seconds": {name: round(value, 1) for name, value in seconds.items()}}

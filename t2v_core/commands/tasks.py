@@ -19,6 +19,8 @@ from t2v_core.selection.words import counted
 
 ESTIMATORS = ["montecarlo", "signs", "exact"]
 PSEUDO = {PSEUDOTASK: "soft", f"{PSEUDOTASK}-hard": "hard", f"{PSEUDOTASK}-variational": "variational"}
+TOLERANCE = 0.02
+"""Relative standard error at which the adaptive mode stops where no other is given."""
 ESTIMATED = "how the Fisher is estimated (montecarlo with the bundled probe, signs with any other)"
 
 
@@ -47,7 +49,12 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
             help="bundled, resnet34, another torchvision model, timm/<model>; ':last' after it for the last stage",
         )
         added.add_argument(
-            "--tolerance", type=float, metavar="R", help="stop once the embedding's relative error is below R"
+            "--tolerance",
+            type=float,
+            nargs="?",
+            const=TOLERANCE,
+            metavar="R",
+            help=f"stop once the embedding's relative standard error is below R (without a number: {TOLERANCE:g})",
         )
         added.add_argument(
             "--precision",
@@ -142,6 +149,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
         "dimension": len(e.vector),
         "vector": [float(v) for v in e.vector],
         "norm": float(abs(e.vector).sum()),
+        "standard_error": None if len(e.chunk_weights) < 2 else [float(v) for v in e.standard_error],
         "relative_error": None if math.isnan(e.relative_error) else e.relative_error,
         "validation_accuracy": e.facts.get("validation_accuracy"),
         "facts": e.facts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from t2v_core.fisher.sums import relative_standard_error
+from t2v_core.fisher.sums import relative_standard_error, standard_error
 
 TASK2VEC = "task2vec"
 VARIATIONAL = "variational"
@@ -85,6 +85,11 @@ class Embedding:
         if self.refits is not None:
             vectors = vectors * _factors(self.refits, rounds, rng)
         return vectors.astype(np.float32)
+
+    @property
+    def standard_error(self) -> NDArray[np.float64]:
+        """``[D]`` standard error of every number of the vector, estimated from the chunks; NaN for a single chunk."""
+        return standard_error(self.chunk_means, self.chunk_weights)
 
     @property
     def relative_error(self) -> float:

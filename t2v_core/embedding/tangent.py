@@ -112,9 +112,9 @@ def embed_tangents(
         progress: called with gradients done.
 
     Returns:
-        One embedding a task. Its vector holds M unit vectors of P numbers, one after the other, each exact in
-        float16; ``tangent_kernel.gradients`` takes them apart. It comes as a single chunk: its spread is over
-        networks, not over samples. Its facts say how many ``batches`` a network there were.
+        One embedding a task, with the seconds it would have taken alone. Its vector holds M unit vectors of P numbers,
+        one after the other, each exact in float16; ``tangent_kernel.gradients`` takes them apart. It comes as a single
+        chunk: its spread is over networks, not over samples. Its facts say how many ``batches`` a network there were.
 
     Raises:
         InputError: a task has one class, no class of two images, or images that are all the same.
@@ -196,7 +196,7 @@ def _sketches(
     device: torch.device,
     progress: Progress | None,
 ) -> Iterator[tuple[list[NDArray[np.float32]], NDArray[np.float64]]]:
-    """For each network every task's reduced gradients ``[batches, P]``, and the seconds ``[T]`` that each task took.
+    """For each network every task's reduced gradients ``[batches, P]``, and the seconds ``[T]`` each would take alone.
 
     ``batches`` holds, for each network, how many every task gets.
     """
@@ -215,7 +215,7 @@ def _sketches(
                     progress(done, total, "gradients")
             clock.append(time.perf_counter())
         waiting, *spent = np.diff(clock)
-        yield found, np.array(spent) + waiting / len(sources)
+        yield found, np.array(spent) + waiting
         clock = [time.perf_counter()]
 
 

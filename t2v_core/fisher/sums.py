@@ -33,20 +33,24 @@ class ChunkSums:
         return relative_standard_error(self.sums / self.weights[:, None], self.weights / self.weights.sum())
 
 
-def relative_standard_error(chunk_means: NDArray, chunk_weights: NDArray) -> float:
-    """sqrt(sum of the variances of a weighted mean of chunk means) / norm of the mean.
+def standard_error(chunk_means: NDArray, chunk_weights: NDArray) -> NDArray[np.float64]:
+    """Standard error ``[D]`` of a weighted mean of chunk means, from how they differ; NaN for a single chunk.
 
     Args:
         chunk_means: ``[C, D]``.
         chunk_weights: ``[C]``, summing to 1.
     """
     count = len(chunk_weights)
-    mean = chunk_weights @ chunk_means
-    norm = np.linalg.norm(mean)
-    if count < 2 or norm == 0:
-        return float("nan")
-    variance = (chunk_weights**2 @ (chunk_means - mean) ** 2) * count / (count - 1)
-    return float(np.sqrt(variance.sum()) / norm)
+    if count < 2:
+        return np.full(chunk_means.shape[1], np.nan)
+    variance = chunk_weights**2 @ (chunk_means - chunk_weights @ chunk_means) ** 2
+    return np.sqrt(variance * count / (count - 1))
+
+
+def relative_standard_error(chunk_means: NDArray, chunk_weights: NDArray) -> float:
+    """Norm of ``standard_error`` over the norm of the mean; NaN for a single chunk or a zero mean. Args likewise."""
+    norm = np.linalg.norm(chunk_weights @ chunk_means)
+    return float(np.linalg.norm(standard_error(chunk_means, chunk_weights)) / norm) if norm else float("nan")
 
 
 def assign_chunks(labels: np.ndarray, chunks: int, seed: int) -> NDArray[np.int64]:

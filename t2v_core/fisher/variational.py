@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -88,6 +89,7 @@ def variational_fisher(
     progress: Progress | None = None,
     *,
     batch: Batch | None = None,
+    likelihood: Literal["softmax", "bernoulli"] = "softmax",
 ) -> VariationalFisher:
     """Estimate the Fisher diagonal of a task by variational inference.
 
@@ -95,7 +97,7 @@ def variational_fisher(
         probe: the frozen network.
         head: where the head starts from, after its own start alone (supplement 6: two epochs).
         pixels: ``[N, S, S, 3]`` uint8.
-        labels: ``[N]`` class indices.
+        labels: ``[N]`` class indices, or ``[N, K]`` zeros and ones under ``"bernoulli"``, where images are drawn alike.
         start: ``[D]`` a first guess of F. Only its mean over each layer is used: L starts at one value a
             layer, of the right magnitude, since Adam moves it by no more than its rate a step.
         settings: the schedule.
@@ -103,6 +105,7 @@ def variational_fisher(
         progress: called with epochs done.
         batch: makes the images and targets of each step, for augmented images and soft labels; ``labels`` then only
             balance what is drawn. By default the images as they are, with their labels.
+        likelihood: ``"softmax"`` over classes, or ``"bernoulli"`` for independent binary attributes.
 
     Raises:
         InputError: a layer of the network runs once for all images of a batch: noise would not be each image's own.
@@ -113,6 +116,8 @@ def variational_fisher(
             "use the exact or the Monte Carlo one"
         )
     settings = settings or VariationalSettings()
+    attributes = likelihood == "bernoulli"
+    labels = np.asarray(labels, np.float32 if attributes else np.int64)
     batch = batch or (lambda rows: (probe.normalise(pixels[rows]), torch.from_numpy(labels[rows]).to(device)))
     device, weights = probe.device, probe.weights()
     counts = [count for _, count in probe.info.layers]
@@ -134,7 +139,7 @@ def variational_fisher(
     )
     rng = np.random.default_rng([seed, 2])
     generator = torch.Generator(device).manual_seed(seed)
-    balance = class_weights(labels, linear.out_features)
+    balance = class_weights(np.zeros(len(labels), int), 1) if attributes else class_weights(labels, linear.out_features)
     losses = []
     for epoch in range(settings.epochs):
         drawn = rng.choice(len(labels), settings.epoch_size, p=balance)
@@ -144,7 +149,7 @@ def variational_fisher(
             with noise(weights, log_precision, generator):
                 z = probe.network(torch.cat([images, images]))
             logits = linear(z)
-            fit = functional.cross_entropy(logits, torch.cat([targets, targets]))
+            fit = _log_loss(logits, torch.cat([targets, targets]), attributes)
             kl = _kl(log_precision, log_prior, square, size)
             optimiser.zero_grad(set_to_none=True)
             # Divided by the KL's weight, or the gradient of L would drown in Adam's epsilon.
@@ -165,6 +170,13 @@ def variational_fisher(
     )
     fisher = np.maximum(kl_weight * (precision - prior), 0)
     return VariationalFisher(precision, prior, fisher, np.array(losses), trained)
+
+
+def _log_loss(logits: Tensor, targets: Tensor, attributes: bool) -> Tensor:
+    """Mean over the images of -log p(y|x)."""
+    if attributes:
+        return functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
+    return functional.cross_entropy(logits, targets)
 
 
 def _as_module(head: Head, device: torch.device) -> nn.Linear:

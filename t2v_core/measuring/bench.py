@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from t2v_core.bank.bank import Bank
+from t2v_core.bank.bank import Bank, content_key
 from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
 from t2v_core.experts.images import pixels_at, sized
@@ -127,6 +127,12 @@ class Bench:
         self.probe = probe or load_bundled(CPU)
         self._features: dict[tuple[str, tuple[str, ...]], Features] = {}
         self._passes: dict[str, Passes] = defaultdict(Passes)
+
+    @property
+    def content(self) -> str:
+        """Identifies the targets and experts with their contents."""
+        experts = [(e.id, e.weights_sha256, e.transform) for e in self.experts]
+        return content_key([(t, self.tasks[t].decoded.content_hash) for t in self.targets], experts)
 
     @property
     def shape(self) -> tuple[int, int]:

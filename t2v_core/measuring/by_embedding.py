@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -24,7 +25,6 @@ from t2v_core.probe.bundled import SPEC, ResNet20Features
 from t2v_core.probe.heads import Head
 from t2v_core.probe.network import ResNet20
 from t2v_core.probe.probe import Probe, make_probe
-from t2v_core.selection.regret import chosen_error
 from t2v_core.space.distances import symmetric
 from t2v_core.space.values import value_histogram
 from t2v_core.task.record import DecodedTask
@@ -101,15 +101,14 @@ def random_task2vec(bench: Bench, settings: Task2VecSettings) -> Finding:
 
 def tangent(bench: Bench, settings: TangentSettings) -> Finding:
     """The Task Tangent Kernel between all tasks."""
-    clock = Clock()
+    clock, begin = Clock(), time.perf_counter()
     with clock.running():
         embeddings = embed_tangents(
             [item.decoded for item in bench.tasks.values()],
             settings,
             progress=lambda done, total, _: bench.report("Task Tangent Kernel", done, total, ""),
         )
-    # The wall time of each task tells its share of the processor time of all.
-    rate = clock.seconds / sum(e.seconds for e in embeddings)
+    rate = clock.seconds / (time.perf_counter() - begin)  # processor seconds in one on the wall
     found = dict(zip(bench.tasks, embeddings, strict=True))
     return _compared(bench, found, {t: rate * e.seconds for t, e in found.items()}, tangent_distance, keep=True)
 
@@ -132,13 +131,16 @@ def networks_or_batches(bench: Bench, settings: TangentSettings) -> Finding:
             progress=lambda done, total, _: bench.report("networks against batches", done, total, ""),
         )
     column = {t: i for i, t in enumerate(needed)}
-    sources = [column[bench.source[e]] if e in bench.source else -1 for e in meta.experts]
-    facts: dict[str, object] = {"budget": BUDGET, "targets": list(targets), "errors": {}}
+    known = [e for e in meta.experts if e in bench.source]
+    sources = [column[bench.source[e]] for e in known]
+    allowed = meta.allowed[:, [meta.experts.index(e) for e in known]]
+    picks = {}
     for count, vectors in found.items():
         similarity = tangent_kernel(vectors[: len(targets)], vectors).mean[:, sources]
-        scores = np.where(np.array(sources) >= 0, -similarity, np.nan)
-        facts["errors"][count] = chosen_error(meta.candidate_errors, scores).tolist()  # type: ignore[index]
-    return Finding(seconds=clock.seconds / len(needed) / bench.shape[1], facts=facts)
+        nearest = np.where(allowed, similarity, -np.inf).argmax(1)
+        picks[count] = [known[e] if any(row) else None for e, row in zip(nearest, allowed, strict=True)]
+    facts: dict[str, object] = {"budget": BUDGET, "targets": list(targets), "experts": known, "picks": picks}
+    return Finding(target=clock.seconds / len(needed), facts=facts)
 
 
 def task2vec_cost(bench: Bench, settings: Task2VecSettings) -> Finding:
@@ -151,7 +153,7 @@ def task2vec_cost(bench: Bench, settings: Task2VecSettings) -> Finding:
     chosen = bench.targets[::EVERY], bench.own_tasks[::EVERY]
     timed = {"targets": len(chosen[0]), "own tasks": len(chosen[1])}
     once = mean_seconds(chosen[1]) if chosen[1] else 0.0
-    return Finding(mean_seconds(chosen[0]) / bench.shape[1], once, facts={"timed": timed})
+    return Finding(target=mean_seconds(chosen[0]), once=once, facts={"timed": timed})
 
 
 def variational_agreement(bench: Bench, settings: Task2VecSettings) -> Finding:
@@ -180,7 +182,7 @@ def variational_agreement(bench: Bench, settings: Task2VecSettings) -> Finding:
         "all": [_rho(a, b) for a, b in pairs],
         "all_ratio": [float(b.sum() / a.sum()) for a, b in pairs],
     }
-    return Finding(seconds=clock.seconds / len(chosen) / bench.shape[1], facts=facts)
+    return Finding(target=clock.seconds / len(chosen), facts=facts)
 
 
 def _exact(probe: Probe, head: Head, decoded: DecodedTask, settings: Task2VecSettings) -> NDArray[np.float64]:
@@ -251,7 +253,8 @@ def _compared(
     scores = pd.DataFrame(between, index=bench.targets, columns=list(bench.source))
     own = bench.own_tasks
     return Finding(
-        seconds=(sum(seconds[t] for t in bench.targets) + clock.seconds) / bench.pairs,
+        target=sum(seconds[t] for t in bench.targets) / len(bench.targets),
+        seconds=clock.seconds / bench.pairs,
         once=sum(seconds[t] for t in own) / max(len(own), 1),
         scores=scores,
         distances=square if keep else pd.DataFrame(),

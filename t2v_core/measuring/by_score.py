@@ -32,8 +32,8 @@ EVERY = 8
 
 
 def domain_cost(bench: Bench) -> Finding:
-    """What the domain embedding costs: the target's images pass through the probe once."""
-    return Finding(seconds=_probe_pass(bench, bench.targets) / bench.shape[1])
+    """What the domain embedding costs: a task's images pass through the probe once."""
+    return Finding(target=_probe_pass(bench, bench.targets), once=_probe_pass(bench, bench.own_tasks))
 
 
 def oracle_cost(bench: Bench) -> Finding:
@@ -106,11 +106,13 @@ def expert_scores(bench: Bench, name: str) -> Finding:
         classifier = _classifier(bench, expert, fitting) if needs_classifier else None
         for t, (target, z) in enumerate(zip(bench.targets, features, strict=True)):
             values[t, e] = _or_missing(partial(value, expert, classifier, target, z), refused)
-    seconds = clock.seconds / bench.pairs + _expert_pass(bench)
-    if not score.labels:
-        seconds += _probe_pass(bench, bench.targets) / bench.shape[1]
-    once = fitting.seconds / bench.shape[1] + _probe_pass(bench, bench.own_tasks) if needs_classifier else 0.0
-    return Finding(seconds, once, _table(bench, score, values), facts={"refused": refused})
+    return Finding(
+        target=0.0 if score.labels else _probe_pass(bench, bench.targets),
+        seconds=clock.seconds / bench.pairs + _expert_pass(bench),
+        once=fitting.seconds / bench.shape[1] + _own_pass(bench) if needs_classifier else 0.0,
+        scores=_table(bench, score, values),
+        facts={"refused": refused},
+    )
 
 
 def _classifier(bench: Bench, expert: ExpertRecord, clock: Clock) -> Head | None:
@@ -138,9 +140,13 @@ def _between_tasks(bench: Bench, score: Score, clock: Clock, value: Callable[[st
             if expert.id in bench.source:
                 values[t, e] = _or_missing(partial(value, target, expert), refused)
         bench.report(score.title, t + 1, len(bench.targets), bench.tasks[target].decoded.task.name)
-    seconds = clock.seconds / bench.pairs + _probe_pass(bench, bench.targets) / bench.shape[1]
-    once = _probe_pass(bench, bench.own_tasks)
-    return Finding(seconds, once, _table(bench, score, values), facts={"refused": refused})
+    return Finding(
+        target=_probe_pass(bench, bench.targets),
+        seconds=clock.seconds / bench.pairs,
+        once=_probe_pass(bench, bench.own_tasks),
+        scores=_table(bench, score, values),
+        facts={"refused": refused},
+    )
 
 
 def _shared(known: Known, key: Hashable, clock: Clock, compute: Callable[[], float]) -> float:
@@ -188,3 +194,9 @@ def _expert_pass(bench: Bench) -> float:
     images = float(np.mean([len(bench.tasks[t].images) for t in bench.targets]))
     passed = [seconds for e in bench.experts if (seconds := bench.seconds_per_image(e.id))]
     return images * float(np.mean(passed)) if passed else 0.0
+
+
+def _own_pass(bench: Bench) -> float:
+    """Mean processor seconds for the images of an expert's own task to pass through that expert."""
+    sources = bench.source.items()
+    return float(np.mean([len(bench.tasks[t].images) * bench.seconds_per_image(e) for e, t in sources] or [0.0]))

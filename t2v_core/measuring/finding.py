@@ -14,7 +14,8 @@ class Finding:
     """A method's numbers.
 
     Attributes:
-        seconds: processor seconds for one target and one expert.
+        target: processor seconds for one target, however many experts there are.
+        seconds: what each expert adds to them.
         once: processor seconds for one expert, spent when the bank is built.
         scores: targets by experts, lower is better; empty where only a cost was asked.
         distances: tasks by tasks; empty where none are kept.
@@ -22,7 +23,8 @@ class Finding:
         facts: further measurements, as JSON values.
     """
 
-    seconds: float
+    target: float = 0.0
+    seconds: float = 0.0
     once: float = 0.0
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     distances: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -138,11 +138,13 @@ def measure(
     seed: int = 0,
     report: Report,
     probe: Probe | None = None,
+    again: bool = False,
 ) -> dict[str, float]:
     """Measure methods on a bank's targets and experts, and keep what is found in the bank.
 
     A method that was measured with the same settings on the same tasks and experts is left as it is, so that a run
-    that was cut off goes on with the method it was at.
+    that was cut off goes on with the method it was at. Scores are missing where an expert could not be run; once it
+    can, ``again`` brings them.
 
     Args:
         bank: the bank.
@@ -151,6 +153,7 @@ def measure(
         seed: of everything random.
         report: progress.
         probe: PseudoTask's teacher, by default the bundled one; by another only ``BY_TEACHER`` are measured.
+        again: measure what stands anew.
 
     Returns:
         Seconds on the wall that each newly measured method took.
@@ -175,8 +178,9 @@ def measure(
     took = {}
     for plain in names or known:
         method, name = known[plain], name_by(plain, probe_id)
-        settings = json.loads(json.dumps({"seed": seed, "most_images": MOST} | method.settings))
-        if _is_measured(bench, kept_methods(bank).get(name), settings):
+        common = {"seed": seed, "most_images": MOST, "probe": bench.probe.info.weights_hash}
+        settings = json.loads(json.dumps(common | method.settings))
+        if not again and _is_measured(bench, kept_methods(bank).get(name), settings):
             report(name, 1, 1, "measured before")
             continue
         begin = time.perf_counter()
@@ -194,7 +198,8 @@ def measure(
                 once=found.once,
                 scores=found.scores,
                 distances=found.distances,
-                facts=found.facts,
+                facts=found.facts | {"content": bench.content},
+                target=found.target,
             ),
         )
         took[name] = time.perf_counter() - begin
@@ -203,10 +208,10 @@ def measure(
 
 
 def _is_measured(bench: Bench, record: MethodRecord | None, settings: dict[str, object]) -> bool:
-    """Whether a record is of these settings and, where the method scores at all, of all that is on the bench."""
+    """Whether a record is of these settings and of all that is on the bench; facts without scores of just that."""
     if record is None or record.settings != settings:
         return False
     if record.costs_only:
-        return True
+        return bool(record.facts.get("content") == bench.content)
     experts = {e.id for e in bench.experts}
     return set(bench.targets) <= set(record.scores.index) and experts <= set(record.scores.columns)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from t2v_core.bank.methods import MethodRecord
 from t2v_core.selection.audit import Audit
+from t2v_core.selection.measured import NORM
 from t2v_core.selection.regret import estimates, relative_increase
 from t2v_core.selection.selectors import Oracle
 
@@ -17,7 +18,6 @@ SAME_WORK = {
     "symmetric": "task2vec",
     "asymmetric + 3 heads": "task2vec",
     "model2vec": "task2vec",
-    "pseudotask-norm": "pseudotask",
 }
 """Rules whose scores come out of another's work on the target's images."""
 
@@ -58,23 +58,27 @@ def networks_table(audit: Audit, record: MethodRecord) -> pd.DataFrame:
 
     Args:
         audit: of the twin targets.
-        record: of the run, whose facts hold the errors of the picks.
+        record: of the run, whose facts hold the experts picked; those that have come since had no chance.
     """
-    best = dict(zip(audit.meta.tasks, audit.meta.best, strict=True))
-    here = [i for i, t in enumerate(record.facts["targets"]) if t in best]
-    lowest = np.array([best[record.facts["targets"][i]] for i in here])
-    counts = [int(count) for count in record.facts["errors"]]
-    errors = np.array([record.facts["errors"][str(count)] for count in counts], dtype=float)[:, here]
-    losses = np.column_stack([relative_increase(e, lowest, audit.offset) for e in errors])
+    meta, facts = audit.meta, record.facts
+    errors = pd.DataFrame(meta.candidate_errors, meta.tasks, meta.experts).reindex(columns=facts["experts"])
+    errors["none"] = np.nan  # the last column: of what is not found
+    here = [i for i, task in enumerate(facts["targets"]) if task in errors.index]
+    chosen = errors.loc[[facts["targets"][i] for i in here]]
+    values, best = chosen.to_numpy(), chosen.min(axis=1).to_numpy()
+    picked = [errors.columns.get_indexer([picks[i] for i in here]) for picks in facts["picks"].values()]
+    losses = np.column_stack([relative_increase(values[range(len(here)), p], best, audit.offset) for p in picked])
     found = [e.within(0) for e in estimates(losses)]
     rows = [
-        (count, record.facts["budget"] // count, e.mean, e.low, e.high) for count, e in zip(counts, found, strict=True)
+        (int(count), facts["budget"] // int(count), e.mean, e.low, e.high)
+        for count, e in zip(facts["picks"], found, strict=True)
     ]
     return pd.DataFrame(rows, columns=["networks", "batches", "mean", "low", "high"])
 
 
 def _record(name: str, records: Mapping[str, MethodRecord]) -> MethodRecord | None:
-    return records.get(SAME_WORK.get(name, name))
+    """The method whose work a rule's scores come out of: credit for norms costs nothing."""
+    return records.get(SAME_WORK.get(name, name)) or records.get(name.removesuffix(NORM))
 
 
 def _needs(name: str, records: Mapping[str, MethodRecord]) -> str:
@@ -95,10 +99,10 @@ def _cost(name: str, audits: Mapping[str, Audit], records: Mapping[str, MethodRe
     record, oracle = _record(name, records), records.get(ORACLE.name)
     if record is None:
         return {"target": np.nan, "seconds": np.nan, "once": np.nan}
-    seconds = record.seconds
     audit = next(iter(audits.values()))
     experts = len(audit.meta.experts)
     heads = audit.judged[name].heads if name in audit.judged else 0
+    target = record.target + experts * record.seconds
     if heads:
-        seconds += heads / experts * oracle.seconds if oracle else np.nan
-    return {"target": seconds * experts, "seconds": seconds, "once": record.once}
+        target += heads * oracle.seconds if oracle else np.nan
+    return {"target": target, "seconds": target / experts, "once": record.once}

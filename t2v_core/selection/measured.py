@@ -19,6 +19,10 @@ ALPHAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Weights of the norm that are tried: distances between tasks of one world differ by hundredths."""
 
 
+NORM = "-norm"
+"""Ends the name of a method whose distances are given credit for the source's norm."""
+
+
 @dataclass(frozen=True, eq=False)
 class Measured(Selector):
     """The kept scores of a method.
@@ -59,7 +63,7 @@ class NormCredit(Selector):
 
     @property
     def name(self) -> str:
-        return f"{self.record.name}-norm"
+        return f"{self.record.name}{NORM}"
 
     @property
     def title(self) -> str:

@@ -45,13 +45,14 @@ def record() -> MethodRecord:
         scores=pd.DataFrame(scores, index=TASKS, columns=EXPERTS),
         distances=pd.DataFrame(upper + upper.T, index=TASKS, columns=TASKS),
         facts={"softness": 0.5},
+        target=0.5,
     )
 
 
 def same(a: MethodRecord, b: MethodRecord) -> None:
     pd.testing.assert_frame_equal(a.scores, b.scores)
     pd.testing.assert_frame_equal(a.distances, b.distances)
-    for name in ("name", "title", "labels", "every_expert", "settings", "seconds", "once", "facts"):
+    for name in ("name", "title", "labels", "every_expert", "settings", "target", "seconds", "once", "facts"):
         assert getattr(a, name) == getattr(b, name)
 
 

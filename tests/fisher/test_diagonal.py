@@ -15,7 +15,7 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerB
 from t2v_core.fisher.capture import watch
 from t2v_core.fisher.diagonal import FIRST_LOOK, DiagonalSettings, fisher_diagonal
 from t2v_core.fisher.factors import draw_labels
-from t2v_core.fisher.sums import assign_chunks
+from t2v_core.fisher.sums import assign_chunks, relative_standard_error, standard_error
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.heads import Head, fit_heads, fit_regularised_head
 from t2v_core.probe.probe import Probe, make_probe
@@ -287,6 +287,17 @@ def test_every_chunk_has_samples_whatever_the_classes():
         labels = np.repeat(np.arange(len(sizes)), sizes)
         counts = np.bincount(assign_chunks(labels, 16, seed=0), minlength=min(16, len(labels)))
         assert np.ptp(counts) <= 1
+
+
+def test_the_standard_error_is_that_of_a_mean_of_chunks():
+    means = np.random.default_rng(0).normal(size=(8, 5))
+    found = standard_error(means, np.full(8, 1 / 8))
+    np.testing.assert_allclose(found, means.std(0, ddof=1) / np.sqrt(8))
+    relative = relative_standard_error(means, np.full(8, 1 / 8))
+    assert relative == pytest.approx(np.linalg.norm(found) / np.linalg.norm(means.mean(0)))
+    assert np.isnan(standard_error(means[:1], np.ones(1))).all()
+    # A chunk of no weight has no say.
+    np.testing.assert_array_equal(standard_error(means[:2], np.array([1.0, 0.0])), 0)
 
 
 def test_chunks_are_even_in_every_class():

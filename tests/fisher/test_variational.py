@@ -77,6 +77,20 @@ def test_agrees_with_the_exact_one_where_no_position_is_shared(one_layer):
     np.testing.assert_allclose(found.fisher, 1e-3 / 360 * (found.precision - found.prior), rtol=1e-9)
 
 
+def test_one_attribute_is_a_task_of_two_classes(one_layer):
+    """softmax of the logits (0, v) is the Bernoulli probability of v."""
+    probe, _, pixels, labels = one_layer
+    pixels, labels = pixels[:120], labels[:120]
+    single = np.random.default_rng(0).normal(size=(1, 12)).astype(np.float32)
+    one = Head(single, np.zeros(1, np.float32), 0, 0, 0)
+    two = Head(np.concatenate([0 * single, single]), np.zeros(2, np.float32), 0, 0, 0)
+    schedule, start = VariationalSettings(epochs=3, epoch_size=200, head_rate=0.0), np.full(12, 1e-3)
+    a = variational_fisher(probe, one, pixels, labels[:, None], start, schedule, likelihood="bernoulli")
+    b = variational_fisher(probe, two, pixels, labels, start, schedule)
+    np.testing.assert_allclose(a.precision, b.precision, rtol=1e-3)
+    np.testing.assert_allclose(a.loss, b.loss, rtol=1e-4)
+
+
 def test_a_loss_that_never_changes_leaves_the_prior(one_layer):
     probe, head, pixels, labels = one_layer
     blind = Head(np.zeros_like(head.weight), np.zeros_like(head.bias), 0, 0, 0)

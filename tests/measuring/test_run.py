@@ -59,7 +59,8 @@ def test_every_method_scores_every_target_and_expert_and_says_what_it_cost(tiny_
     assert set(record.scores.index) == TARGETS
     assert list(record.scores.columns) == EXPERTS
     assert np.isfinite(record.scores.to_numpy()).all()
-    assert record.seconds > 0
+    assert record.target + record.seconds > 0
+    assert (record.target > 0) != record.every_expert or name == "rsa"  # whose probe sees the target, too
     judged = audit_bank(tiny_bank, from_bank(tiny_bank))["twin"].judged[name]
     np.testing.assert_array_equal(judged.scores, record.scores.loc[["sizes", "turned"]].to_numpy(float))
 
@@ -73,6 +74,8 @@ def test_embeddings_of_the_experts_own_tasks_are_kept_for_uploads(tiny_bank, tin
     upload = embed_pseudotask(tiny[2].decoded, bundled, PseudoTaskSettings(chunks=CHUNKS))
     found = symmetric(upload.vector[None], np.stack([fisher[t].vector for t in ("shapes", "textures")]))
     np.testing.assert_allclose(kept["pseudotask"].scores.loc["sizes"], found[0], rtol=1e-6)
+    norms = {f"expert-{task}": float(e.vector.sum()) for task, e in fisher.items()}
+    assert kept["pseudotask"].facts["norms"] == pytest.approx(norms, rel=1e-6)
     between = tangent_kernel(gradients([network["shapes"]]), gradients([network["textures"]])).mean[0, 0]
     assert kept["tangent"].distances.loc["shapes", "textures"] == pytest.approx(1 - between, abs=1e-3)
     assert len(tiny_bank.probes()) == 1  # random networks are none
@@ -158,13 +161,14 @@ def test_networks_against_batches_and_the_costs_alone(tiny_bank, tiny, monkeypat
     monkeypatch.setattr("t2v_core.measuring.by_embedding.BUDGET", 2)
     measure(tiny_bank, tiny, ["networks-or-batches", "domain", "oracle", "task2vec"], report=silent)
     kept = kept_methods(tiny_bank)
-    assert all(r.costs_only and r.seconds > 0 for r in kept.values())
-    assert kept["oracle"].seconds > kept["domain"].seconds
+    assert all(r.costs_only and r.seconds + r.target > 0 for r in kept.values())
+    assert 2 * kept["oracle"].seconds > kept["domain"].target
+    assert measure(tiny_bank, tiny, list(kept), report=silent) == {}
     facts = kept["networks-or-batches"].facts
     assert facts["targets"] == ["sizes", "turned"]
-    errors = from_bank(tiny_bank).errors
-    assert list(facts["errors"]) == ["1", "2"]
-    assert set(np.ravel(list(facts["errors"].values()))) <= set(errors.ravel())
+    assert facts["experts"] == EXPERTS
+    assert list(facts["picks"]) == ["1", "2"]
+    assert set(np.ravel(list(facts["picks"].values()))) <= set(EXPERTS)
     assert audit_bank(tiny_bank, from_bank(tiny_bank))["twin"].judged.keys() == {
         "chance",
         "static",

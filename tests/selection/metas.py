@@ -105,7 +105,7 @@ def keep_records(bank: Bank) -> None:
     keep_method(bank, record("tangent", True, 0.5))
     keep_method(bank, record("task2vec-random", True, 0.125, histogram=shares))
     keep_method(bank, MethodRecord("oracle", "tries all", True, True, {}, 3.0, 0.0))
-    keep_method(bank, MethodRecord("task2vec", "the probe's", True, False, {}, 0.125, 0.0))
-    errors = {"1": [60.0, 50.0], "2": [40.0, 45.0]}
-    facts = {"budget": 2, "targets": ["b-cats", "b-dogs"], "errors": errors}
+    keep_method(bank, MethodRecord("task2vec", "the probe's", True, False, {}, 0.0, 0.0, target=0.375))
+    picks = {"1": ["expert-a-dogs", "expert-a-cats"], "2": ["expert-a-cats", None]}
+    facts = {"budget": 2, "targets": ["b-cats", "b-dogs"], "experts": experts[:2], "picks": picks}
     keep_method(bank, MethodRecord("networks-or-batches", "few or many", True, False, {}, 1.0, 0.0, facts=facts))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from t2v_core.bank.methods import MethodRecord, kept_methods
+from t2v_core.bank.methods import MethodRecord, keep_method, kept_methods
 from t2v_core.selection.audit import ALL
 from t2v_core.selection.bank_audit import audit_bank
 from t2v_core.selection.comparison import method_table, networks_table
@@ -111,12 +113,34 @@ def test_one_table_for_all(bank):
 
 
 def test_networks_against_batches(bank):
-    audit = audit_bank(bank, from_bank(bank))["twin"]
+    meta = from_bank(bank)
+    audit = audit_bank(bank, meta)["twin"]
     table = networks_table(audit, kept_methods(bank)["networks-or-batches"])
     assert table[["networks", "batches"]].to_numpy().tolist() == [[1, 2], [2, 1]]
-    best = dict(zip(audit.meta.tasks, audit.meta.best, strict=True))
-    expected = np.mean([100 * (60 / best["b-cats"] - 1), 100 * (50 / best["b-dogs"] - 1)])
-    assert table["mean"][0] == pytest.approx(expected)
+    errors = pd.DataFrame(meta.errors, meta.tasks, meta.experts)
+    compared = errors[["expert-a-cats", "expert-a-dogs"]].min(axis=1)
+    losses = [
+        100 * (errors.loc[task, expert] / compared[task] - 1)
+        for task, expert in (("b-cats", "expert-a-dogs"), ("b-dogs", "expert-a-cats"))
+    ]
+    assert table["mean"][0] == pytest.approx(np.mean(losses))
+    assert table["mean"][1] == pytest.approx(100 * (errors.loc["b-cats", "expert-a-cats"] / compared["b-cats"] - 1))
+
+
+def test_credit_for_norms_costs_what_the_method_costs_by_any_teacher(bank):
+    teacher = kept_methods(bank)["pseudotask"]
+    keep_method(bank, replace(teacher, name="pseudotask:resnet18"))
+    table = method_table(audit_bank(bank, from_bank(bank)), kept_methods(bank))
+    row = table.loc["pseudotask:resnet18-norm"]
+    assert row["needs"] == "images"
+    assert row["target"] == table.loc["pseudotask:resnet18", "target"] > 0
+
+
+def test_what_a_target_costs_by_itself_is_shared_by_the_experts(bank):
+    keep_method(bank, replace(kept_methods(bank)["tangent"], target=6.0, seconds=0.5))
+    row = method_table(audit_bank(bank, from_bank(bank)), kept_methods(bank)).loc["tangent"]
+    assert row["target"] == 6 + 3 * 0.5
+    assert row["seconds"] == 2 + 0.5
 
 
 def test_distances_of_methods_for_the_taxonomy(bank, tmp_path):
