@@ -1,14 +1,14 @@
 """How often "first in 80 % of cases" comes true.
 
-    python -m benchmarks.calibration --data cifar100.zip [--rule asymmetric] [--images 40 100] [--every 1] [--plain]
+    python -m benchmarks.calibration --data cifar100.zip [--rule RULE] [--images 40 100] [--every 1] [--plain]
         [--out FILE]
 
 The images of each of the demo bank's mixtures, those to learn from and those to test on together, are parted into
 disjoint folders of so many images, the same number of every class, as if as many people had uploaded the task. Each
-is embedded and ranked by itself, as the rule asks: by Task2Vec with the head of its own images, or by the Task Tangent
-Kernel. ``--plain`` leaves out that this head has noise of its own, or that the kernel's images do. Said is the share
-of bootstrap rounds in which the expert that a folder puts first came first; held is the share of the other folders
-that put the same expert first.
+is embedded and ranked by itself, as the rule asks: by Task2Vec or PseudoTask with the head of its own images, or by the
+Task Tangent Kernel. ``--plain`` leaves out that this head has noise of its own, or that the kernel's images do. Said is
+the share of bootstrap rounds in which the expert that a folder puts first came first; held is the share of the other
+folders that put the same expert first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ import torch
 
 from benchmarks.distances import processor
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.record import Embedding
+from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
+from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.tangent import TangentSettings, embed_tangent
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
@@ -65,7 +66,10 @@ def embed(decoded: DecodedTask, method: str, settings: dict[str, Any], refits: b
     torch.set_num_threads(1)
     if method == TANGENT:
         return embed_tangent(decoded, TangentSettings(**settings), refits=refits)
-    return embed_task(decoded, load_bundled(torch.device("cpu")), Task2VecSettings(**settings), refits=refits).fisher
+    probe = load_bundled(torch.device("cpu"))
+    if method == PSEUDOTASK:
+        return embed_pseudotask(decoded, probe, PseudoTaskSettings(**settings), refits=refits)
+    return embed_task(decoded, probe, Task2VecSettings(**settings), refits=refits).fisher
 
 
 def agreement(firsts: list[str]) -> np.ndarray:
@@ -80,7 +84,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--images", type=int, nargs="+", default=[40, 100])
     parser.add_argument("--every", type=int, default=1, help="take every n-th mixture only")
-    parser.add_argument("--rule", choices=["asymmetric", TANGENT], default="asymmetric")
+    parser.add_argument("--rule", choices=["asymmetric", PSEUDOTASK, TANGENT], default="asymmetric")
     parser.add_argument("--plain", action="store_true", help="draw no other head, or for the kernel no other images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)

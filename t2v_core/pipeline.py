@@ -12,7 +12,7 @@ from t2v_core.bank.records import UPLOAD, TaskRecord
 from t2v_core.embedding.domain import embed_domain
 from t2v_core.embedding.pseudotask import ALGORITHM_1, PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC, Embedding
-from t2v_core.embedding.tangent import BY_ARCHITECTURE, embed_tangent
+from t2v_core.embedding.tangent import BY_ARCHITECTURE, embed_tangent, few_for_a_batch
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
 from t2v_core.errors import InputError
@@ -123,6 +123,7 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
     if probe is None:
         settings = replace(BY_ARCHITECTURE[architecture], seed=options.seed)
         embeddings = [embed_tangent(decoded, settings, refits=refits, device=device, progress=progress)]
+        warnings += few_for_a_batch(embeddings[0])
     else:
         embeddings = _by_probe(decoded, probe, method, options, found.learnable, refits, progress)
     seconds = {"load probe": loaded - begin, "read": read - loaded, "embed": time.perf_counter() - read}

@@ -136,6 +136,7 @@ def test_embed_by_either_method_and_keep(capsys, methods_path, flat, shapes_fold
     tangent = run_json(capsys, "embed", shapes_folder, "--method", "tangent", "--bank", methods_path, "--save")
     assert tangent["dimension"] == 16 * 512
     assert tangent["relative_error"] is None
+    assert any("holds 128 images and there are only 60" in warning for warning in tangent["warnings"])
 
 
 def test_a_bank_of_resnet18_gradients_compares_new_tasks_by_resnet18(
@@ -259,10 +260,11 @@ def test_one_class_is_refused_with_what_remains_which_works(capsys, methods_path
 def test_a_class_of_one_image_is_no_fault_to_pseudotask(capsys, methods_path, shapes_folder):
     for extra in sorted((shapes_folder / "star").glob("*.png"))[1:]:
         extra.unlink()
-    code, _, err = run(capsys, "recommend", shapes_folder, "--bank", methods_path)
-    assert code == 2
-    assert "'star' of 'shapes' has 1 image" in err
-    assert "pseudotask or domain" in err
+    for selector in ("asymmetric", "tangent"):
+        code, _, err = run(capsys, "recommend", shapes_folder, "--bank", methods_path, "--selector", selector)
+        assert code == 2
+        assert "'star' of 'shapes' has 1 image" in err
+        assert "pseudotask or domain" in err
     found = run_json(capsys, "recommend", shapes_folder, "--bank", methods_path, "--selector", "pseudotask")
     assert found["task"]["images"] == 49
 

@@ -96,6 +96,17 @@ def embed_tangent(
     return replace(embedding, refits=_of_halves(source_of(decoded), settings, device, progress))
 
 
+def few_for_a_batch(embedding: Embedding) -> list[str]:
+    """What a person should know of a task with fewer images than a batch; empty where it has enough."""
+    images, usual = embedding.facts["batch_size"], embedding.settings["batch_size"]
+    if images == usual:
+        return []
+    return [
+        f"A batch of the Task Tangent Kernel holds {usual} images and there are only {images}: all of its networks see "
+        "the same ones, so that much depends on these very images. More would make the ranking firmer."
+    ]
+
+
 def embed_tangents(
     tasks: Sequence[DecodedTask],
     settings: TangentSettings | None = None,

@@ -99,3 +99,8 @@ def test_missing_numbers_are_refused():
             class_means([[0.0, 1.0], [broken, 1.0]], ["a", "b"])
         with pytest.raises(InputError, match=r"class means .* first in row 0"):
             earth_movers_distance([[0.0, broken]], [1.0], [[0.0, 1.0]], [1.0])
+
+
+def test_constant_features_are_refused():
+    with pytest.raises(InputError, match="the same for all 12 images"):
+        class_means(np.tile([0.3, -2.0, 1e6], (12, 1)), np.arange(12) % 2)
