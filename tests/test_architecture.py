@@ -21,7 +21,18 @@ MAY_IMPORT = {
     "experts": {"probe", "task", "bank.records"},
     "selection": {"space", "embedding", "probe.record", "bank"},
     "transferability": set(),
-    "measuring": {"bank", "embedding", "experts", "pipeline", "probe", "request", "selection", "space", "task"}
+    "measuring": {
+        "bank",
+        "embedding",
+        "experts",
+        "fisher",
+        "pipeline",
+        "probe",
+        "request",
+        "selection",
+        "space",
+        "task",
+    }
     | {"transferability"},
     "figures": set(),
     "report": {"figures", "selection", "space", "embedding", "bank"},
