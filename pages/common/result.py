@@ -24,7 +24,7 @@ from t2v_core.jobs.store import Job
 from t2v_core.report.bank import bank_report
 from t2v_core.report.ranking import ranking_sections
 from t2v_core.selection.advice import Advice, advise
-from t2v_core.selection.explanation import apart, given_up
+from t2v_core.selection.explanation import apart, credit_taken, given_up
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.selection.ways import WAYS
 
@@ -68,7 +68,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         draw(ranking_chart(ranking[:SHOWN]), key="ranking", file="distances", alt="Distance of the nearest experts")
         st.caption(
             "Smaller is better; bars: ± 2 standard deviations. No expert was run for this: one pass over your images "
-            "ranks them all."
+            f"ranks them all. {credit_taken(result['selector'])}"
         )
     with heads:
         st.markdown("##### By a head fitted on your images")
@@ -150,7 +150,12 @@ def _downloads(result: dict, out: Path, first: str) -> None:
 
 def _report(bank: Bank, result: dict) -> None:
     first = ranking_sections(
-        result["task"]["name"], result["ranking"], result["certainty"], result["familiarity"], result["generic"]
+        result["task"]["name"],
+        result["ranking"],
+        result["certainty"],
+        result["familiarity"],
+        result["generic"],
+        result["selector"],
     )
     st.download_button(
         "Report as one HTML file",

@@ -15,14 +15,21 @@ from t2v_core.errors import InputError
 from t2v_core.figures.choice import fitted_chart, ranking_chart
 from t2v_core.report.html import Section
 from t2v_core.selection.advice import advise
+from t2v_core.selection.explanation import credit_taken
 from t2v_core.selection.meta_task import GENERIC, candidates
 from t2v_core.selection.ranking import certainty, places, rank_experts
+from t2v_core.selection.ways import DEFAULT
 
 SHOWN = 12
 
 
 def ranking_sections(
-    name: str, ranking: Sequence[dict[str, Any]], certain: str, familiar: str = "", generic: dict | None = None
+    name: str,
+    ranking: Sequence[dict[str, Any]],
+    certain: str,
+    familiar: str = "",
+    generic: dict | None = None,
+    selector: str = DEFAULT,
 ) -> list[Section]:
     """The sections of one task.
 
@@ -31,6 +38,7 @@ def ranking_sections(
         ranking: rows ``rank, expert_id, name, distance, spread, p_first, p_top3, fitted``, the last None without heads.
         certain, familiar: how certain the first place is, and whether anything in the bank resembles the task.
         generic: the generic expert's ``fitted`` part.
+        selector: what ranked them.
     """
     columns = {"rank": "rank", "name": "expert", "distance": "distance", "spread": "± (1 s.d.)"}
     columns |= {"p_first": "comes first, share", "p_top3": "among the first three, share"}
@@ -39,7 +47,7 @@ def ranking_sections(
     words = (
         f"Start from {advice.name}.{measured if advice.measured else ''} {certain} {familiar} Smaller distance is "
         "better; bars: two standard deviations, from other images of the same tasks. No expert was run for these "
-        "distances."
+        f"distances. {credit_taken(selector)}"
     )
     table = pd.DataFrame(ranking)[list(columns)].rename(columns=columns).head(SHOWN)
     sections = [Section(f"Experts for {name}", words, ranking_chart(ranking[:SHOWN]), table)]

@@ -12,10 +12,14 @@ from t2v_core.bank.records import UPLOAD, TaskRecord
 from t2v_core.selection.audit import ALL
 from t2v_core.selection.ranking import Ranked
 from t2v_core.selection.words import counted
+from t2v_core.space.distances import ALPHA
 
 SURE, HALF_SURE = 0.2, 0.4
 """Softness below which the probe's classifier counts as sure, and as half sure. The bundled one reaches 0.11 on images
 of its own classes and 0.38 on those of CIFAR-100."""
+
+CREDITED = ("asymmetric", "model2vec")
+"""Ways whose distances have the complexity of the source taken off."""
 
 KIND_WORDS = {
     "twin": "the same classes as an expert, in new images",
@@ -64,6 +68,16 @@ def reason(r: Ranked, source: TaskRecord, known: NDArray, classes: tuple[str, ..
     if common:
         text += f" Class names in common: {', '.join(common[:5])}."
     return text
+
+
+def credit_taken(selector: str) -> str:
+    """Why a distance can be below 0, in one sentence; empty where it cannot."""
+    if selector not in CREDITED:
+        return ""
+    return (
+        f"A distance can be below 0: {ALPHA:g} times how complex the expert's own task is was taken off it, as an "
+        "expert that learned much is often the better start."
+    )
 
 
 def sureness(softness: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from t2v_core.selection.bank_audit import audit_bank
-from t2v_core.selection.explanation import familiarity, given_up, teacher
+from t2v_core.selection.explanation import credit_taken, familiarity, given_up, teacher
 from t2v_core.selection.meta_task import from_bank
 from t2v_core.selection.ranking import Ranked
 from t2v_core.selection.track_record import track_records
@@ -24,6 +24,11 @@ def test_the_teacher_says_how_sure_it_is(softness, word):
     alike = teacher({"softness": softness, "confidence": 0.62, "classes_predicted": 1})
     assert "1 of its classes comes first" in alike
     assert "hardly tells them apart" in alike
+
+
+def test_only_credited_distances_are_said_to_fall_below_zero():
+    assert [name for name in WAYS if credit_taken(name)] == ["asymmetric", "model2vec"]
+    assert "0.15 times how complex" in credit_taken(DEFAULT)
 
 
 def test_a_task_nearer_than_usual_is_familiar():
