@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ NEEDS_COLOURS = {
 """What a rule has to be given of a target, as a colour."""
 
 ROW = 25
+
+TICK_WIDTH = 14
+"""Letters in a line below an axis that is parted in four."""
 
 
 def losses(table: pd.DataFrame, kind: str) -> go.Figure:
@@ -97,11 +101,14 @@ def by_kind(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> go.F
         )
     figure.update_layout(
         template=TEMPLATE,
-        height=400,
+        height=480,
         barmode="group",
         margin={"t": 50},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
+    # In lines of a word or two, or a narrow page would turn them and leave the bars no room.
+    words = ["<br>".join(wrap(title, TICK_WIDTH)) for title in titles.values()]
+    figure.update_xaxes(tickvals=list(titles.values()), ticktext=words, tickangle=0)
     figure.update_yaxes(title="loses, % above the best error", rangemode="tozero")
     return figure
 

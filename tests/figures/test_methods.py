@@ -46,7 +46,7 @@ def test_a_rule_without_a_loss_is_left_out(table):
 def test_kinds_side_by_side():
     part = pd.DataFrame({"kind": ["mixed", "twin"], "mean": [9.0, 4.0], "low": [7.0, 1.0], "high": [12.0, 6.0]})
     figure = by_kind({"kernel": part, "other": part[:1]}, {"twin": "Twins", "mixed": "Mixtures"})
-    assert list(figure.data[0].x) == ["Twins", "Mixtures"]
+    assert list(figure.data[0].x) == list(figure.layout.xaxis.tickvals) == ["Twins", "Mixtures"]
     assert list(figure.data[0].y) == [4, 9]
     np.testing.assert_array_equal(figure.data[0].error_y.array, [2, 3])
     assert np.isnan(figure.data[1].y[0])
