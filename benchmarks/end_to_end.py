@@ -17,6 +17,7 @@ import os
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def main() -> None:
     usual = Task2VecSettings.for_probe(options.network, None, precision=options.precision)
     settings = usual.diagonal(options.images, options.batch)
     if options.draws is not None:
-        settings = DiagonalSettings(**vars(settings) | {"draws": options.draws})
+        settings = replace(settings, draws=options.draws)
     with tempfile.TemporaryDirectory() as place:
         (task,) = scan(photographs(Path(place) / "photographs.zip", options.images)).tasks
         stages(task.take(np.arange(min(FEW, options.images))), probe, settings)

@@ -128,7 +128,7 @@ class Bench:
         self._features: dict[tuple[str, tuple[str, ...]], Features] = {}
         self._passes: dict[str, Passes] = defaultdict(Passes)
 
-    @property
+    @cached_property
     def content(self) -> str:
         """Identifies the targets and experts with their contents."""
         experts = [(e.id, e.weights_sha256, e.transform) for e in self.experts]
