@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import streamlit as st
+from threadpoolctl import threadpool_limits
 
 from t2v_core.bank.bank import Bank, default_location
 from t2v_core.errors import InputError
@@ -72,12 +73,16 @@ def open_page(title: str, question: str) -> Bank:
 
 @st.cache_resource(show_spinner=False)
 def _settle(page: str) -> None:
-    """Keep what a page has loaded out of the collections to come.
+    """Once a page has loaded its libraries, let them not hold up its answers.
 
     Streamlit collects garbage after every run, and the answer waits: up to 0.14 s for libraries that never go. What
     else lives at that moment is kept with them, so it is done once a page and not at every visit.
+
+    A page multiplies small matrices, after each of which the threads of OpenBLAS spin a while and wait for more. That
+    took two thirds of the server's processor time for a click on the map, from the browser among others.
     """
     gc.freeze()
+    threadpool_limits(1, user_api="blas")
 
 
 def current_bank() -> Bank:
