@@ -11,6 +11,7 @@ from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page, plain, told
 from pages.common.selected import selected
 from pages.common.space import records
 from pages.common.takeaway import download
+from t2v_core.embedding.record import TASK2VEC
 from t2v_core.figures.choice import KIND_TITLES, audit_chart
 from t2v_core.probe.weights import preferred
 from t2v_core.report.bank import bank_report
@@ -126,6 +127,7 @@ st.download_button(
     "text/html",
     icon=":material/description:",
     on_click="ignore",
+    disabled=not bank.embedded(TASK2VEC),  # of tasks without labels there is nothing to report
     help="Map, taxonomy, matrix and audit with interactive figures, for people who have no server. Tasks chosen on the "
     "pages are brought out and compared. It is made when you click: some 3 seconds and 5 MB for 200 tasks, longer and "
     "larger for more.",

@@ -8,6 +8,7 @@ from zlib import crc32
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from numpy.typing import NDArray
 
 from pages.common.chart import draw, kept
 from pages.common.chosen import focused, lines_wanted, say_chosen, show_focus, show_table
@@ -17,6 +18,7 @@ from pages.common.maps import (
     MOST_CLUSTERED,
     Surroundings,
     added,
+    cloud,
     clusters,
     colours,
     draw_anew,
@@ -28,6 +30,7 @@ from pages.common.space import METRICS, available_metrics, kinds_of
 from pages.common.trees import tree_metric
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.task_map import ring, task_map
+from t2v_core.figures.theme import group_colours, top_groups
 from t2v_core.space.projection import PERPLEXITY
 from t2v_core.space.tables import kind_words
 
@@ -96,31 +99,58 @@ def coloured(bank: Bank, tasks: pd.DataFrame, column: str, metric: str) -> pd.Da
     return tasks.assign(group=tasks[column])
 
 
+def shared_colours(visible: pd.DataFrame, every: pd.DataFrame) -> dict[str, str] | None:
+    """A colour for each group of the tasks to show, the same on both maps and whatever else is hidden.
+
+    Args:
+        visible: tasks with the ``group`` that decides their colour; None where it is a number.
+        every: all tasks that can be shown, likewise.
+    """
+    if pd.api.types.is_numeric_dtype(every["group"]):
+        return None
+    shown, there = (t.loc[~t["upload"], "group"].astype(str).tolist() for t in (visible, every))
+    return group_colours(top_groups(shown), there)
+
+
 def figure_of(
-    table: pd.DataFrame, colour: str, metric: str, every: pd.DataFrame, focus: str | None, joined: Surroundings | None
+    table: pd.DataFrame,
+    colour: str,
+    colours: dict[str, str] | None,
+    metric: str,
+    most: int,
+    focus: str | None,
+    joined: Surroundings | None,
+    moved: NDArray | None,
 ) -> go.Figure:
     """A map.
 
     Args:
         table: its tasks.
-        colour: one of ``colours``.
+        colour: what the colours show, in words.
+        colours: by ``shared_colours``.
         metric: the distance behind the map.
-        every: all tasks that can be shown, with the ``group`` that decides their colour.
+        most: tasks that can be shown.
         focus: the task that is looked at.
         joined: what lies around it, to be drawn too.
+        moved: where it might as well lie, by ``cloud``.
     """
-    here = joined if focus in table.index else None
-    cloud = here.cloud if here and metric == here.metric else None
+    there = focus in table.index
     return task_map(
         table,
         colour_title=colour,
         title=METRICS[metric],
-        links=(focus, here.neighbours.index) if focus and here else None,
-        cloud=None if cloud is None else cloud + table.loc[focus, ["x", "y"]].to_numpy(float),
+        links=(focus, joined.neighbours.index) if focus and joined and there else None,
+        cloud=None if moved is None or not there else moved + table.loc[focus, ["x", "y"]].to_numpy(float),
         height=HEIGHT,
-        most=len(every),
-        every=every.loc[~every["upload"], "group"].astype(str).tolist(),
+        most=most,
+        colours=colours,
     )
+
+
+def with_places(tasks: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tasks with their places on both maps, in place of those on one."""
+    places = {f"{side} {axis}": table[axis] for side, table in tables.items() for axis in ("x", "y")}
+    return tasks.drop(columns=["x", "y"]).join(pd.DataFrame(places))
 
 
 # ---- what is chosen ------------------------------------------------------------------------------------
@@ -203,7 +233,8 @@ def explore(bank: Bank) -> None:
     focus = focused(chosen)
     lines = bool(focus) and lines_wanted()
     measures = list(maps.values())
-    joined = surroundings(bank, focus, measures, NEIGHBOURS, True, perplexity) if focus and lines else None
+    joined = surroundings(bank, focus, measures, NEIGHBOURS) if focus and lines else None
+    groups = shared_colours(visible, every)
     columns = st.container(key="wrap").columns(len(maps))
     for column, (side, metric) in zip(columns, maps.items(), strict=True):
         table = tables[side]
@@ -215,9 +246,10 @@ def explore(bank: Bank) -> None:
             *maps.values(),  # whose tasks decide the colours, as do the clusters of the left one
             focus if joined else None,
         )
+        moved = cloud(bank, focus, metric, perplexity) if focus and joined else None
         with column:
             draw(
-                kept(partial(figure_of, table, colour, metric, every, focus, joined), *settings),
+                kept(partial(figure_of, table, colour, groups, metric, len(every), focus, joined, moved), *settings),
                 key=chart,
                 alt=f"Map of the tasks, {METRICS[metric]}",
                 file=f"task-map-{side}",
@@ -232,10 +264,10 @@ def explore(bank: Bank) -> None:
             )
     say_what_is_seen(maps, late)
     # Takes a while: the maps come first.
-    around = surroundings(bank, focus, measures, NEIGHBOURS, lines, perplexity) if focus else None
+    around = surroundings(bank, focus, measures, NEIGHBOURS) if focus else None
     left, right = st.container(key="wrap_chosen").columns([1.7, 1])
     with left:
-        show_table(visible, chosen)
+        show_table(with_places(visible, tables), chosen)
     with right:
         show_focus(bank, visible, focus, around)
     hover_cards(bank, [f"map_{side}_chart" for side in maps], [*chosen, *(around.neighbours.index if around else ())])

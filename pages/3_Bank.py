@@ -14,7 +14,7 @@ from pages.common.data import task_table
 from pages.common.experts import measure_errors, remove_expert, show_experts, show_started
 from pages.common.frame import EXPERT, jobs, open_page, plain, show_error, told
 from pages.common.new_expert import add_expert
-from pages.common.pictures import TABLE_BYTES, pictures, within
+from pages.common.pictures import MOST_BYTES, pictures, within
 from pages.common.selected import selected
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
@@ -54,7 +54,7 @@ def tasks_tab(bank: Bank) -> None:
     if chosen and st.toggle(f"Only the {counted(len(chosen), 'chosen task')}", key="only", bind="query-params"):
         shown = shown[shown["id"].isin(chosen)]
     shown = shown.sort_values("kind", key=lambda kind: kind != UPLOAD, kind="stable")  # people's own first
-    found = within(pictures(bank), TABLE_BYTES, shown["id"])
+    found = within(pictures(bank), MOST_BYTES, shown["id"])
     columns = COLUMNS if found else {name: column for name, column in COLUMNS.items() if name != "pictures"}
     table_shown = shown.assign(pictures=shown["id"].map(found).fillna("")) if found else shown
     st.dataframe(table_shown[list(columns)], hide_index=True, column_config=columns, key="bank_tasks")

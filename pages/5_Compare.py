@@ -8,6 +8,7 @@ from pages.common.compare import compared, suggestions, task_names
 from pages.common.compare_views import show_experts, show_facts, show_layers, show_neighbours
 from pages.common.frame import BANK, EXPERT, open_page, plain
 from pages.common.selected import select
+from pages.common.space import records
 from t2v_core.bank.bank import Bank
 from t2v_core.figures.compare import MOST
 
@@ -23,6 +24,8 @@ SUGGESTED = {
     "within": "Same branch, far apart",
 }
 
+NO_TASKS = "No task is in this bank yet."
+
 
 def suggest(bank: Bank, task: str | None, names: dict[str, str]) -> None:
     """Pairs to click, of all tasks or with the one that is chosen."""
@@ -37,7 +40,10 @@ bank = open_page(
 )
 names = task_names(bank)
 if not names:
-    st.info("No task is in this bank yet. Embed a folder on the page “Get an expert”, or import a bank.")
+    st.info(
+        ("No task of this bank has a Task2Vec embedding, which takes labels." if records(bank) else NO_TASKS)
+        + " Embed a folder on the page “Get an expert”, or import a bank."
+    )
     st.page_link(EXPERT, label="Get an expert", icon=":material/arrow_forward:")
     st.page_link(BANK, label="Open the bank", icon=":material/arrow_forward:")
     st.stop()

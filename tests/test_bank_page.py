@@ -95,7 +95,8 @@ def test_pictures_too_many_for_a_page_are_those_asked_for():
     found = {f"t{n}": "x" * 100 for n in range(10)}
     assert within(found, 1000) == found
     assert list(within(found, 250, ["t7", "t7", "no such task", "t2", "t3"])) == ["t7", "t2"]
-    assert within(found, 250) == {}
+    assert list(within(found, 250)) == ["t0", "t1"]
+    assert within(found, 250, []) == {}
 
 
 def two_of_one_name(bank: Bank) -> None:
@@ -316,3 +317,16 @@ def test_only_what_people_added_can_be_removed(bank, tmp_path):
     np.testing.assert_array_equal(bank.errors().to_numpy(), before.to_numpy())
     with pytest.raises(InputError, match="no expert"):
         delete_expert(bank, second)
+
+
+def test_cards_are_those_of_all_tasks_as_far_as_they_fit_and_of_the_chosen(monkeypatch):
+    from pages.common import hover
+
+    found = {f"t{n}": "x" * 100 for n in range(10)}
+    sent = []
+    monkeypatch.setattr(hover, "pictures", lambda _: found)
+    monkeypatch.setattr(hover, "MOST_BYTES", 250)
+    monkeypatch.setattr(hover, "_mount", lambda key, data, height: sent.append(list(data["pictures"])))
+    hover.hover_cards(None, ["chart"])
+    hover.hover_cards(None, ["chart"], ["t1", "t7"])
+    assert sent == [["t0", "t1"], ["t0", "t1"], ["t7"]]

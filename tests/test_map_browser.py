@@ -26,16 +26,17 @@ def site(built_bank, tmp_path_factory):
         yield address, page
 
 
-def lasso(page, side: str, left: float, right: float) -> None:
+def draw_around(page, side: str, left: float, right: float, tool: str = "Lasso Select") -> None:
     """Draw around the part of a map between two shares of its width."""
     chart = page.locator(f".st-key-map_{side}_chart")
-    chart.locator("[data-title='Lasso Select']").click()
+    chart.locator(f"[data-title='{tool}']").click()
     box = chart.locator(".nsewdrag").first.bounding_box()
     x = [box["x"] + share * box["width"] for share in (left, right)]
     y = [box["y"] + share * box["height"] for share in (0.01, 0.99)]
     page.mouse.move(x[0], y[0])
     page.mouse.down()
-    for point in ((x[1], y[0]), (x[1], y[1]), (x[0], y[1]), (x[0], y[0])):
+    around = (x[1], y[0]), (x[1], y[1]), (x[0], y[1]), (x[0], y[0])
+    for point in around[1:2] if tool == "Box Select" else around:
         page.mouse.move(*point, steps=4)
     page.mouse.up()
 
@@ -74,12 +75,13 @@ def test_a_group_seen_alone_is_so_on_both_maps_and_in_the_address(site):
     assert page.evaluate(HIDDEN, "left") == page.evaluate(HIDDEN, "right") == []
 
 
-def test_a_lasso_lights_up_everywhere(site, tmp_path):
+@pytest.mark.parametrize("tool", ["Lasso Select", "Box Select"])
+def test_what_is_drawn_around_lights_up_everywhere(site, tmp_path, tool):
     address, page = site
     page.goto(f"{address}/Task_map")
     settled(page)
     assert page.evaluate(DRAWN, "left") == page.evaluate(DRAWN, "right") == []
-    lasso(page, "left", 0.01, 0.5)
+    draw_around(page, "left", 0.01, 0.5, tool)
     page.get_by_role("heading", name="chosen").wait_for()
     settled(page)
     chosen = page.evaluate(DRAWN, "left")
@@ -102,7 +104,7 @@ def test_a_lasso_lights_up_everywhere(site, tmp_path):
     settled(page)
     assert page.evaluate(DRAWN, "left") == page.evaluate(DRAWN, "right") == chosen
 
-    lasso(page, "right", 0.01, 0.99)  # and the other way round
+    draw_around(page, "right", 0.01, 0.99, tool)  # and the other way round
     page.get_by_role("heading", name="8 chosen").wait_for()
     settled(page)
     assert len(page.evaluate(DRAWN, "left")) == 8

@@ -17,6 +17,7 @@ import streamlit as st
 from sqlalchemy import update
 
 from pages.common.intake import stamp
+from pages.common.space import METRICS
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
@@ -217,9 +218,33 @@ def test_a_link_looks_at_one_of_several_with_its_surroundings(open_page, bank_pa
     assert app.subheader[1].value == "handwritten digits"
     assert [len(chart["figure"]["data"]) for chart in charts(app)] == [
         len(chart["figure"]["data"]) + more
-        for chart, more in zip(charts(open_page(MAP, bank_path, task=tasks, focus="digits")), (2, 1), strict=True)
-    ]
+        for chart, more in zip(charts(open_page(MAP, bank_path, task=tasks, focus="digits")), (2, 2), strict=True)
+    ]  # lines and, as both distances can be drawn anew, where it might as well lie
     assert open_page(MAP, bank_path, task=tasks, focus="no such task").subheader[1].value != "handwritten digits"
+
+
+def test_what_is_near_is_so_by_the_map_on_the_left(open_page, bank_path):
+    def near(**settings) -> tuple[str, list[str]]:
+        app = open_page(MAP, bank_path, task="digits", map_lines="true", **settings)
+        drawn = [t["meta"] for chart in charts(app) for t in chart["figure"]["data"]]
+        assert drawn.count("links") == drawn.count("cloud") == 2
+        said = next(c.value for c in app.caption if c.value.startswith("Distances by"))
+        return said, app.dataframe[1].value["nearest tasks"].tolist()
+
+    by_fisher, by_domain = near(), near(map_left=METRICS["domain"])
+    assert METRICS["symmetric"] in by_fisher[0] and METRICS["domain"] in by_domain[0]
+    assert by_fisher[1] != by_domain[1]
+
+
+@pytest.mark.parametrize("kinds", [{}, {"map_kinds": ["attribute, target", "one of its own"]}])
+def test_a_colour_means_one_group_on_both_maps(open_page, tmp_path, kinds):
+    app = open_page(MAP, tmp_path / "demo", map_right=METRICS["tangent"], **kinds)
+    groups = {}
+    for chart in charts(app):
+        for trace in chart["figure"]["data"]:
+            groups.setdefault(trace["marker"]["color"], set()).add(trace["name"])
+    assert len(groups) > 5
+    assert all(len(names) == 1 for names in groups.values())
 
 
 def test_a_new_task_is_placed_and_the_maps_are_drawn_anew_on_request(open_page, bank_path):
@@ -301,7 +326,7 @@ def test_neighbours_and_uncertainty_are_drawn_on_request(open_page, bank_path):
     app.toggle(key="map_lines").set_value(True).run()
     assert not app.exception
     after = [len(chart["figure"]["data"]) for chart in charts(app)]
-    assert [b - a for a, b in zip(before, after, strict=True)] == [2, 1]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [2, 2]
 
 
 def test_hiding_every_kind_leaves_a_hint(open_page, bank_path):

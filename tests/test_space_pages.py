@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -201,6 +202,8 @@ def test_a_link_restores_the_matrix(open_page, bank_path, metric):
     assert app.selectbox(key="cluster").value == 2
     assert app.dataframe[0].value["tasks"].sum() == 8
     assert "**Cluster 2," in text(app)
+    (link,) = [link for link in app.get("page_link") if "on the Task map" in link.proto.label]
+    assert len(parse_qs(link.proto.query_string)["task"]) == app.dataframe[0].value["tasks"].iloc[1]
     assert ("Rows are the task to be solved" in text(app)) == ("asymmetric" in metric)
 
 

@@ -19,7 +19,7 @@ from tests.jobs.test_jobs import wait_for
 from tests.test_pages import PAGES
 from tests.unlabelled import write_flat
 
-EXPERT = "pages/2_Get_an_expert.py"
+HOME, EXPERT, COMPARE = "app.py", "pages/2_Get_an_expert.py", "pages/5_Compare.py"
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_pa
         assert not on_map.exception
         drawn = [chart["alt"] for chart in charts(on_map) if any(r[0] == mine.id for r in points(chart))]
         assert drawn == ["Map of the tasks, domain (images only)"]
-        assert "It has no Task2Vec distance" in text(on_map)
+        assert "Distances by domain (images only)." in text(on_map)
     assert "mine" in open_page("pages/3_Bank.py", methods_path).dataframe[0].value["name"].tolist()
 
 
@@ -199,7 +199,13 @@ def test_a_bank_of_nothing_but_an_unlabelled_task(open_page, methods_path, flat,
     alone = Bank(tmp_path / "alone")
     copy_tasks(Bank(JobStore(Bank(methods_path)).folder(job.id) / "out" / "task"), alone)
     alone.close()
+    said = {}
     for page in PAGES:
         app = open_page(page, tmp_path / "alone")
         assert not app.exception, page
         assert not app.error, page
+        said[page] = text(app)
+    assert "No task of this bank has a Task2Vec embedding" in said[COMPARE]
+    assert "No task is in this bank yet" not in said[COMPARE]
+    (report,) = [b for b in open_page(HOME, tmp_path / "alone").get("download_button") if "Report" in b.proto.label]
+    assert report.proto.disabled

@@ -123,8 +123,7 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
             "±": around.neighbours["spread"],
         }
     )
-    if around.metric != "symmetric":
-        st.caption(f"It has no Task2Vec distance, so what follows is by {METRICS[around.metric]}.")
+    st.caption(f"Distances by {METRICS[around.metric]}.")
     numbers = {
         "nearest tasks": st.column_config.TextColumn(width=190),
         "distance": st.column_config.NumberColumn(format="%.3f", width=70),
@@ -137,8 +136,8 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
         "Draw its neighbours and noise",
         key=LINES,
         bind="query-params",
-        help="On the maps. Lines lead to the nearest tasks; the pale dots, on the map by "
-        f"{METRICS[around.metric]}, show where the task might as well lie, had its images been others.",
+        help=f"On the maps. Lines lead to the nearest tasks by {METRICS[around.metric]}; the pale dots show where the "
+        "task might as well lie, had its images been others (on maps by Task2Vec or by the domain).",
     )
     download(
         "Download all its distances",

@@ -35,7 +35,7 @@ def show_disagreements(bank: Bank, found: Placed, metric: str) -> None:
     worst = result.agreement.tasks.dropna().head(SHOWN)
     rows = {key: part[["a", "b"]].to_numpy().tolist() for key, part in pairs.items()}
     rows["worst_tasks"] = [[i] for i in worst.index]
-    look = [i for i in st.query_params.get_all("look") if i in names][:2]
+    look = [i for i in dict.fromkeys(st.query_params.get_all("look")) if i in names][:2]
 
     def look_below(key: str) -> None:
         """What is looked at, below the table it was chosen in: elsewhere it would be out of sight."""

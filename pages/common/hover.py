@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from pages.common.pictures import CARD_BYTES, pictures, within
+from pages.common.pictures import MOST_BYTES, pictures, within
 from t2v_core.bank.bank import Bank
 
 CSS = """
@@ -109,8 +109,11 @@ def hover_cards(bank: Bank, charts: Sequence[str], first: Iterable[str] = ()) ->
     Args:
         bank: the bank.
         charts: keys of Plotly charts whose ``customdata[0]`` is the task's id.
-        first: tasks whose pictures go along where those of all would be too many.
+        first: tasks whose pictures go along where those of all are too many.
     """
-    found = within(pictures(bank), CARD_BYTES, first)
-    if found:
-        _mount(key=f"cards_{charts[0]}", data={"pictures": found, "charts": list(charts)}, height=1)
+    found = pictures(bank)
+    always = within(found, MOST_BYTES)  # the same at every answer, so they are sent once
+    also = within(found, MOST_BYTES, [task for task in first if task not in always])
+    for name, some in {"cards": always, "more_cards": also}.items():
+        if some:
+            _mount(key=f"{name}_{charts[0]}", data={"pictures": some, "charts": list(charts)}, height=1)

@@ -77,7 +77,7 @@ def _added(_bank: Bank, location: str, version: int) -> int:
 def draw_anew(bank: Bank) -> None:
     """Draw the bank's maps from all of its tasks but uploads, for everyone who uses this bank."""
     map_base(bank, _not_uploads(bank), anew=True)
-    for kept in (_map_table, _added, _surroundings):
+    for kept in (_map_table, _added, _cloud):
         kept.clear()
 
 
@@ -119,52 +119,67 @@ class Surroundings:
         metric: the distance it is measured by.
         neighbours: one row a neighbour, nearest first, by id: ``distance``, and ``spread``, its standard deviation
             over bootstrap rounds, NaN where an embedding has a single chunk and for distances not in ``RESAMPLED``.
-        cloud: ``[R, 2]`` where the task might as well lie on the map by this distance, relative to its place; None
-            where not asked for, or for distances not in ``RESAMPLED``.
     """
 
     metric: str
     neighbours: pd.DataFrame
-    cloud: NDArray | None
 
 
-def surroundings(
-    bank: Bank, task: str, metrics: Sequence[str], count: int, cloud: bool, perplexity: float = PERPLEXITY
-) -> Surroundings:
-    """The nearest tasks of one task, and how its own sampling noise blurs its distances and its place.
+def surroundings(bank: Bank, task: str, metrics: Sequence[str], count: int) -> Surroundings:
+    """The nearest tasks of one task, and how their sampling noise blurs the distances.
 
     Args:
         bank: the bank.
         task: its id; it has a distance by one of the metrics.
-        metrics: names, of which the first that knows the task is measured by; Task2Vec goes before all.
+        metrics: names, of which the first that knows the task is measured by.
         count: of neighbours.
-        cloud: whether to see where else on the map it might lie.
-        perplexity: of that map.
     """
-    metric = next(m for m in ("symmetric", *metrics) if task in distances(bank, m).index)
-    return _surroundings(bank, task, metric, count, cloud, perplexity, bank.location, bank.version())
+    metric = next(m for m in metrics if task in distances(bank, m).index)
+    return _surroundings(bank, task, metric, count, bank.location, bank.version())
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _surroundings(
-    _bank: Bank, task: str, metric: str, count: int, cloud: bool, perplexity: float, location: str, version: int
-) -> Surroundings:
+def _surroundings(_bank: Bank, task: str, metric: str, count: int, location: str, version: int) -> Surroundings:
+    near = distances(_bank, metric)[task].drop(task).nsmallest(count)
+    spread = np.full(len(near), np.nan)
+    if metric in RESAMPLED and len(near):
+        method, _, rounds = RESAMPLED[metric]
+        found = _bank.embeddings(method, next(iter(_bank.probes())), [task, *near.index])
+        rng = np.random.default_rng(0)
+        drawn = found[task].bootstrap(ROUNDS, rng)
+        others = np.stack([found[i].bootstrap(ROUNDS, rng) for i in near.index], axis=1)
+        spread = rounds(drawn[:, None], others)[:, 0].std(0)
+    return Surroundings(metric, pd.DataFrame({"distance": near, "spread": spread}))
+
+
+def cloud(bank: Bank, task: str, metric: str, perplexity: float = PERPLEXITY) -> NDArray | None:
+    """Where a task might as well lie on a map, had its images been others: ``[R, 2]``, relative to its place.
+
+    Args:
+        bank: the bank.
+        task: its id.
+        metric: of the map.
+        perplexity: of the map.
+
+    Returns:
+        None for distances not in ``RESAMPLED``, for a task that the map lacks, and where no other one stands.
+    """
+    if metric not in RESAMPLED or task not in distances(bank, metric).index:
+        return None
+    return _cloud(bank, task, metric, perplexity, bank.location, bank.version())
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _cloud(_bank: Bank, task: str, metric: str, perplexity: float, location: str, version: int) -> NDArray | None:
+    method, measure, _ = RESAMPLED[metric]
+    probe, places = next(iter(_bank.probes())), map_table(_bank, metric, perplexity)
     nearest = distances(_bank, metric)[task].drop(task).nsmallest(REACH)
-    near = nearest.iloc[:count]
-    if metric not in RESAMPLED:
-        return Surroundings(metric, pd.DataFrame({"distance": near, "spread": np.nan}), None)
-    method, measure, rounds = RESAMPLED[metric]
-    places = map_table(_bank, metric, perplexity)
-    within = [i for i in nearest.index if not places.at[i, "placed"]] if cloud else []
-    found = _bank.embeddings(method, next(iter(_bank.probes())), [task, *near.index, *within])
-    rng = np.random.default_rng(0)
-    drawn = found[task].bootstrap(ROUNDS, rng)
-    others = np.stack([found[i].bootstrap(ROUNDS, rng) for i in near.index], axis=1) if len(near) else None
-    spread = np.empty(0) if others is None else rounds(drawn[:, None], others)[:, 0].std(0)
-    moved = None
-    if within:
-        vectors = np.stack([found[i].vector for i in within])
-        distance = measure(np.vstack([found[task].vector, drawn]), vectors)
-        moved = place(places.loc[within, ["x", "y"]].to_numpy(), distance)
-        moved = moved[1:] - moved[0]
-    return Surroundings(metric, pd.DataFrame({"distance": near, "spread": spread}), moved)
+    within = [i for i in nearest.index if not places.at[i, "placed"]]
+    if not within:
+        return None
+    own = _bank.embeddings(method, probe, [task])[task]
+    others = _bank.embeddings(method, probe, within, chunks=False)
+    drawn = np.vstack([own.vector, own.bootstrap(ROUNDS, np.random.default_rng(0))])
+    distance = measure(drawn, np.stack([others[i].vector for i in within]))
+    moved = place(places.loc[within, ["x", "y"]].to_numpy(), distance)
+    return moved[1:] - moved[0]

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.common.frame import plain
 from pages.common.methods import Compared
-from pages.common.pictures import TABLE_BYTES, WIDE, within
+from pages.common.pictures import MOST_BYTES, WIDE, within
 from pages.common.selected import selected
 from pages.common.selection import kind_title
 from pages.common.takeaway import download
@@ -60,7 +60,7 @@ def show_picks(found: Compared) -> None:
     shown["best possible"] = _with_error(table["best_expert"], table["best_error"], table["best_error"])
     for rule in rules:
         shown[rule] = _with_error(table[f"{rule}_expert"], table[f"{rule}_error"], table["best_error"])
-    seen = within(found.pictures, TABLE_BYTES, chosen)
+    seen = within(found.pictures, MOST_BYTES, chosen)
     illustrated = shown.assign(images=[seen.get(task) for task in chosen])
     st.dataframe(
         illustrated if illustrated["images"].notna().any() else shown,

@@ -11,11 +11,8 @@ from pages.common.frame import plain
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.thumbnails import thumbnails
 
-CARD_BYTES = 300_000
-"""What the cards of a map may add to a page; a strip takes some 5 kB."""
-
-TABLE_BYTES = 1_000_000
-"""What the pictures in a table may."""
+MOST_BYTES = 1_000_000
+"""What pictures may add to a page; a strip takes some 5 kB."""
 
 WIDE = 288
 """Pixels of a whole strip."""
@@ -33,13 +30,11 @@ def _pictures(_bank: Bank, location: str, version: int) -> dict[str, str]:
     }
 
 
-def within(found: dict[str, str], limit: int, first: Iterable[str] = ()) -> dict[str, str]:
-    """All pictures where they fit into ``limit`` bytes, else those of the ``first`` tasks as far as they fit."""
-    if sum(map(len, found.values())) <= limit:
-        return found
+def within(found: dict[str, str], limit: int, wanted: Iterable[str] | None = None) -> dict[str, str]:
+    """Pictures of the ``wanted`` tasks, by default of all, as far as they fit into ``limit`` bytes."""
     kept: dict[str, str] = {}
     room = limit
-    for task in dict.fromkeys(first):
+    for task in dict.fromkeys(found if wanted is None else wanted):
         if task in found and len(found[task]) <= room:
             kept[task] = found[task]
             room -= len(found[task])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from zlib import crc32
 
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2v_core.figures.theme import TEMPLATE, UPLOAD_COLOUR, as_text, group_colours, top_groups
+from t2v_core.figures.theme import OTHER, TEMPLATE, UPLOAD_COLOUR, as_text, group_colours, top_groups
 
 HOVER = (
     "<b>%{customdata[1]}</b><br>%{customdata[2]}<br>%{customdata[3]} classes, %{customdata[4]:,} images"
@@ -58,7 +58,7 @@ def task_map(
     cloud: NDArray | None = None,
     height: int = 620,
     most: int | None = None,
-    every: Sequence[str] = (),
+    colours: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """Draw tasks as points.
 
@@ -73,7 +73,8 @@ def task_map(
         cloud: ``[R, 2]`` where a task might as well lie.
         height: pixels.
         most: tasks that the same chart may have to show at another time; by default those given.
-        every: the groups of all tasks there are, so that none changes its colour when others are hidden.
+        colours: a colour for each group, for maps side by side; tasks of no such group are the ``"other"`` ones. By
+            default the most frequent groups of this map have one.
 
     Returns:
         A figure whose ``customdata[0]`` is the task id, and ``meta`` tells a trace from those of other colours.
@@ -89,10 +90,13 @@ def task_map(
         trace = _points(known, colour_title, f"values {colour_title}", scale, many)
         figure.add_trace(trace.update(hovertemplate=f"{HOVER}<br>{colour_title} %{{marker.color:.4g}}<extra></extra>"))
     else:
-        known = known.assign(group=top_groups(known["group"].astype(str).tolist()))
-        for group, colour in group_colours(known["group"].tolist(), every).items():
-            part, look = known[known["group"] == group], {"color": colour, "size": size, "opacity": 0.85}
-            figure.add_trace(_points(part, group, f"{colour_title} {as_text(group)}", look, many))
+        groups = known["group"].astype(str)
+        colours = colours or group_colours(top_groups(groups.tolist()))
+        groups = groups.where(groups.isin(colours), OTHER)
+        for group, colour in colours.items():
+            if len(part := known[groups == group]):
+                look = {"color": colour, "size": size, "opacity": 0.85}
+                figure.add_trace(_points(part, group, f"{colour_title} {as_text(group)}", look, many))
     if len(uploads):
         star = {"color": UPLOAD_COLOUR, "size": 18, "symbol": "star", "line": {"width": 1, "color": "white"}}
         trace = _points(uploads, "your uploads", "uploads", star, False)

@@ -52,7 +52,7 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), chosen: Sequence[str]
     Args:
         bank: the bank.
         first: sections to put before its own, as ``report.ranking`` makes them.
-        chosen: ids of tasks to bring out on the maps; two or more are compared, too.
+        chosen: ids of tasks to bring out in the figures; two or more are compared, too.
 
     Raises:
         InputError: there is nothing to report.
@@ -70,8 +70,8 @@ def bank_report(bank: Bank, first: Sequence[Section] = (), chosen: Sequence[str]
             *_domain_map(bank, table, chosen),
             *_compared(bank, [task for task in dict.fromkeys(chosen) if task in distance.index]),
             *_taxonomy(bank, distance),
-            *_matrix(bank, tasks, distance),
-            *_norms(bank, table),
+            *_matrix(bank, tasks, distance, chosen),
+            *_norms(bank, table, chosen),
         ]
         sections += _choice(bank)
     counts = bank.counts()
@@ -167,7 +167,7 @@ def _taxonomy(bank: Bank, distance: pd.DataFrame) -> list[Section]:
     return [Section("Does distance follow the taxonomy?", text, neighbour_curves(curves))]
 
 
-def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame) -> list[Section]:
+def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame, chosen: Sequence[str]) -> list[Section]:
     if not LEAST <= len(distance) <= MOST_TASKS:
         return []
     clustering = kept_clustering(bank, distance)
@@ -179,6 +179,7 @@ def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame) -> list[Sec
         rows["level 2"].tolist(),
         dendrogram=clustering.outline(),
         clusters=clustering.cut(clusters=min(CLUSTERS, len(distance))),
+        selected=chosen,
     )
     words = (
         "Every cell is the distance between two tasks; dark is near. The tree above shows at which distance clusters "
@@ -188,7 +189,7 @@ def _matrix(bank: Bank, tasks: pd.DataFrame, distance: pd.DataFrame) -> list[Sec
     return [Section("What clusters are there?", words, figure)]
 
 
-def _norms(bank: Bank, table: pd.DataFrame) -> list[Section]:
+def _norms(bank: Bank, table: pd.DataFrame, chosen: Sequence[str]) -> list[Section]:
     """The norm against the error and against the number of images, where something can be said of how they go."""
     tasks = norm_table(table, bank.errors().get(GENERIC))
 
@@ -200,7 +201,7 @@ def _norms(bank: Bank, table: pd.DataFrame) -> list[Section]:
             f"The Task2Vec paper finds that {claim}. Here, {grows(found, 'the norm', other)}. "
             f"{verdict(found, within_kinds(tasks, column))} A point is a task{caveat}"
         )
-        return [Section(f"The norm of an embedding and {other}", text, figure(tasks))]
+        return [Section(f"The norm of an embedding and {other}", text, figure(tasks, chosen))]
 
     return [
         *section(

@@ -66,15 +66,11 @@ def test_values_are_drawn_on_one_scale(tasks):
     assert "norm %{marker.color" in figure.data[0].hovertemplate
 
 
-def test_a_filtered_map_keeps_the_colours_of_the_whole(tasks):
-    def colours(shown):
-        figure = task_map(shown, every=tasks["group"].tolist())
-        return {t.name: t.marker.color for t in figure.data if t.name not in (OTHER, "your uploads")}
-
-    whole, part = colours(tasks), colours(tasks[tasks["group"].isin(["g01", "g08", "g13"])])
-    assert set(part) == {"g01", "g08", "g13"}
-    assert all(whole[name] == colour for name, colour in part.items() if name in whole)
-    assert len({"g01", "g08"} & set(whole)) == 2
+def test_a_map_has_the_colours_it_is_given(tasks):
+    figure = task_map(tasks, colours={"g01": "#123456", "g13": "#654321", "not here": "#111111", OTHER: "#999999"})
+    found = {trace.name: trace.marker.color for trace in figure.data if trace.name != "your uploads"}
+    assert found == {"g01": "#123456", "g13": "#654321", OTHER: "#999999"}
+    assert sorted(i for trace in figure.data for i in ids(trace)) == sorted(tasks["id"])
 
 
 def test_a_ring_stands_around_a_place_whatever_the_zoom(tasks):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -175,6 +177,24 @@ def test_does_not_depend_on_the_batch_size(case):
     a = run(probe, head, pixels, labels, batch_size=3)
     b = run(probe, head, pixels, labels, batch_size=64)
     np.testing.assert_allclose(a.sums, b.sums, rtol=1e-4, atol=1e-12)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3])
+def test_images_may_be_shared_among_any_number_of_devices(case, devices):
+    """Each device its own copy of the network and its share of the images, all at once; their means weighed by size."""
+    probe, head, _, pixels, labels = case
+    there = cycle([CPU, *(torch.device("cuda", i) for i in range(torch.cuda.device_count()))])
+    numbers = np.stack([np.flatnonzero(labels == k) for k in range(5)])  # a row a class
+    shares = [part.ravel() for part in np.array_split(numbers, devices, axis=1)]
+
+    def share(rows, device):
+        own = replace(probe, network=copy.deepcopy(probe.network).to(device), device=device)
+        return run(own, head, pixels[rows], labels[rows], estimator="exact").mean
+
+    with ThreadPoolExecutor(devices) as threads:
+        means = list(threads.map(share, shares, there))
+    found = np.average(means, axis=0, weights=[len(rows) for rows in shares])
+    np.testing.assert_allclose(found, run(probe, head, pixels, labels, estimator="exact").mean, 1e-4, 1e-9)
 
 
 def test_a_seed_repeats_and_another_differs(case):
