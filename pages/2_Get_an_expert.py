@@ -90,11 +90,15 @@ def _ask_for_images(bank: Bank) -> tuple[Path | None, str, str]:
             except InputError as error:
                 show_error(error)
     if files:
-        with st.spinner("Receiving your images …"):
-            path, name, shown = stage_upload(bank, files)
-        st.session_state["upload"] = (str(path), name, shown)
         # A new key makes Streamlit release the upload, which it would otherwise hold in memory.
         st.session_state["upload_generation"] += 1
+        try:
+            with st.spinner("Receiving your images …"):
+                path, name, shown = stage_upload(bank, files)
+        except InputError as error:
+            show_error(error)
+            return None, "", ""
+        st.session_state["upload"] = (str(path), name, shown)
         st.rerun()
     return None, "", ""
 

@@ -13,10 +13,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from t2v_core import __version__
 from t2v_core.bank.bank import Bank, default_location
+from t2v_core.commands.arguments import target
 from t2v_core.commands.audit import add_audit
 from t2v_core.commands.bank import add_bank
 from t2v_core.commands.errors import add_errors
@@ -59,6 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        say(f"error: {message}; `{self.prog} --help` tells more")
+        raise SystemExit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
     # Without defaults of their own: those of an action would undo what was said before its name.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -67,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--seed", type=_seed)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
 
-    parser = argparse.ArgumentParser(prog="python -m t2v_core", description="Which pre-trained expert to start from.")
+    parser = _Parser(prog="python -m t2v_core", description="Which pre-trained expert to start from.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(bank=default_location(), device="auto", seed=0, json=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -100,8 +109,9 @@ def _seed(text: str) -> int:
 def _distances(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.space.matrix import task_distances
 
+    out = target(o.out) if o.out else None
     frame = task_distances(Bank(o.bank, demo=True), o.metric)
-    if o.out:
-        frame.to_csv(o.out)
+    if out:
+        frame.to_csv(out)
     result = {"metric": o.metric, "tasks": list(frame.index), "file": str(o.out) if o.out else None}
     return result if o.out else result | {"matrix": frame.to_numpy().tolist()}

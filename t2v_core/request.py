@@ -27,6 +27,9 @@ READING = "reading images"
 SMALL = 64
 """Pixels of the shorter side up to which images are small."""
 
+FIRST_FEW = 3
+"""Files left out that a remark names."""
+
 MOST_LISTED = 1000
 """Files left out that a result names."""
 
@@ -123,8 +126,9 @@ def staged(report: Report, stage: str) -> Progress:
             begin, first = time.monotonic(), done
         elapsed, since, last = time.monotonic() - begin, done - first, done
         if since and elapsed > 1 and done < total:
-            rate = f", {since / elapsed:.0f}/s" if since >= elapsed else ""
-            message = f"{message}{rate}, about {elapsed / since * (total - done):.0f} s left"
+            rate = f"{since / elapsed:.0f}/s" if since >= elapsed and not message.endswith("/s") else ""
+            left = f"about {elapsed / since * (total - done):.0f} s left"
+            message = ", ".join(filter(None, (message, rate, left)))
         report(stage, done, total, message)
 
     return progress
@@ -150,14 +154,14 @@ def find_task(path: Path, name: str | None = None, attribute: str | None = None)
     if attribute not in by_attribute:
         raise InputError(
             f"labels.csv has {len(by_attribute)} attributes and each is a task of its own; "
-            f"name one of: {', '.join(by_attribute)}"
+            f"name one of them (--attribute): {', '.join(by_attribute)}"
         )
     return FoundTask(by_attribute[attribute], warnings, found.skipped, fault)
 
 
-def _first_few(skipped: Sequence[Skipped], most: int = 3) -> str:
-    shown = "; ".join(f"'{s.name}' {s.reason}" for s in skipped[:most])
-    return shown + (f"; and {len(skipped) - most:,} more" if len(skipped) > most else "")
+def _first_few(skipped: Sequence[Skipped]) -> str:
+    shown = "; ".join(f"'{s.name}' {s.reason}" for s in skipped[:FIRST_FEW])
+    return shown + (f"; and {len(skipped) - FIRST_FEW:,} more" if len(skipped) > FIRST_FEW else "")
 
 
 def suited_networks(task: Task) -> Literal["resnet18", "small"]:
@@ -199,11 +203,9 @@ def read_task(
             f"of {len(task.classes)} classes at most {options.max_images} images leave some with fewer than two; give "
             f"--max-images {least} or more"
         )
-    if blind:
-        chosen = subsample(task.without_labels(), options.max_images, options.seed)
-        sampled = task.take(np.isin(task.index, chosen.index))
-    else:
-        sampled = subsample(task, options.max_images, options.seed)
+    offered, progress = task.without_labels() if blind else task, staged(report, "choosing images")
+    chosen = subsample(offered, options.max_images, options.seed, progress=progress)
+    sampled = task.take(np.isin(task.index, chosen.index))
     warnings = []
     if len(sampled) < len(task):
         evenly = "" if blind else ", the same number a class where possible"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def dashboard(bank: Path, log: Path, **environment: str) -> Iterator[str]:
             env=os.environ | {"T2V_BANK": str(bank)} | environment,
             stdout=out,
             stderr=out,
+            start_new_session=True,
         )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -62,7 +64,7 @@ def dashboard(bank: Path, log: Path, **environment: str) -> Iterator[str]:
                 time.sleep(0.1)
         yield address
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # with all it holds on to, as when a terminal is closed
         process.wait(20)
         text = log.read_text(errors="replace")
         if "Traceback" in text:  # a page shows none

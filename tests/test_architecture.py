@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "t2v_core"
 MODULES = sorted(ENGINE.rglob("*.py"))
+PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
 
 MAY_IMPORT = {
     "task": set(),
@@ -77,6 +78,16 @@ def test_rooms_import_only_what_lies_below(file):
             assert any(inner == a or inner.startswith(a + ".") for a in allowed), f"{file} imports {name}"
 
 
+@pytest.mark.parametrize("file", sorted(ENGINE.glob("*.py")), ids=lambda f: f.stem)
+def test_what_joins_the_rooms_does_not_know_who_asks(file):
+    """Modules beside the rooms join them: the command line and the jobs call them, not the other way round."""
+    if file.stem in ("cli", "__main__"):
+        return
+    known = {name.split(".")[1] for name in imports(file) if name.startswith("t2v_core.")}
+    # What remains to be measured, for the pages, is less what jobs are at.
+    assert not known & ({"cli", "commands", "jobs"} - ({"jobs"} if file.stem == "measurable" else set()))
+
+
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(ENGINE)))
 def test_the_engine_knows_no_streamlit_and_no_pickle(file):
     found = {name.split(".")[0] for name in imports(file)}
@@ -94,12 +105,19 @@ def test_pages_start_without_torch():
     import subprocess
     import sys
 
-    code = (
-        "import sys; sys.path.insert(0, '.')\n"
-        "import pages.common.data, pages.common.frame, pages.common.intake, pages.common.result\n"
-        "assert 'torch' not in sys.modules, 'torch was imported'"
-    )
+    # A page runs when it is imported; what it needs first stands at its top.
+    tops = [node for file in PAGES for node in ast.parse(file.read_text()).body]
+    needed = [ast.unparse(node) for node in tops if isinstance(node, (ast.Import, ast.ImportFrom))]
+    wanted = [line for line in needed if "__future__" not in line]
+    code = "\n".join([*wanted, "import sys", "assert 'torch' not in sys.modules, 'torch was imported'"])
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_pages_draw_and_ask_the_engine_for_all_else(file):
+    """No database, no network, no learning: what a page shows can be had without a browser."""
+    found = {name.split(".")[0] for name in imports(file)}
+    assert not found & {"sqlalchemy", "sqlite3", "torch", "torchvision", "timm", "sklearn", "requests", "urllib"}
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(ENGINE)))

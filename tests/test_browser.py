@@ -8,6 +8,8 @@ import zipfile
 
 import pytest
 
+from t2v_core.bank.bank import Bank
+from t2v_core.jobs.store import DONE, JobStore
 from tests.browser import chromium, dashboard, give_zip, settled
 from tests.conftest import zip_folder
 
@@ -51,6 +53,24 @@ def test_a_zip_becomes_an_expert_that_runs(app, tmp_path, shapes_folder):
     command = [sys.executable, "classify.py", str(image)]
     found = subprocess.run(command, cwd=tmp_path / "expert", capture_output=True, text=True, check=True)
     assert found.stdout.split("\t")[1] in {"circle", "square", "triangle", "star", "cross"}
+
+
+def test_a_running_job_outlives_the_page_and_the_server(bank_path, tmp_path, shapes_folder):
+    store = JobStore(Bank(bank_path))
+    with dashboard(bank_path, tmp_path / "first.log") as address, chromium() as page:
+        page.goto(f"{address}/Get_an_expert")
+        settled(page)
+        give_zip(page, zip_folder(shapes_folder, tmp_path / "my shapes.zip"))
+        page.get_by_role("button", name="Find my expert").click()
+        page.wait_for_url("**job=*")
+        link = page.url.removeprefix(address)
+        page.goto("about:blank")
+    (job,) = store.list()
+    assert job.active  # the server is gone, the work is not
+    with dashboard(bank_path, tmp_path / "second.log") as address, chromium() as page:
+        page.goto(f"{address}{link}")
+        page.get_by_role("heading", name="Start from:").wait_for(timeout=120_000)
+    assert store.get(job.id).state == DONE
 
 
 def test_a_folder_is_previewed_ranked_kept_and_found_on_the_map(app, tmp_path, shapes_folder):

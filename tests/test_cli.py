@@ -143,6 +143,47 @@ def test_a_seed_below_0_is_refused_in_one_sentence(capsys):
     assert "whole number from 0 up" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["recommend", ""], "'' does not exist"),
+        (["recommend", "no/such/place"], "'no/such/place' does not exist"),
+        (["recommend", "{folder}", "--out", "{file}"], "is a file; name a folder"),
+        (["recommend", "{folder}", "--out", "{file}/below"], "nothing can be written to"),
+        (["distances", "--out", "no/such/place.csv"], "nothing can be written to 'no/such/place.csv'"),
+        (["distances", "--out", "{folder}"], "is a folder; name a file"),
+        (["report", "--out", "{folder}"], "is a folder; name a file"),
+        (["experts", "train", ""], "'' does not exist"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_said_before_any_work(capsys, tmp_path, shapes_folder, arguments, said):
+    file = tmp_path / "a file"
+    file.write_text("")
+    arguments = [argument.format(folder=shapes_folder, file=file) for argument in arguments]
+    code, out, err = run(capsys, *arguments, "--bank", tmp_path / "new bank")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert not (tmp_path / "new bank").exists()
+
+
+def test_an_option_that_is_none_is_told_in_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["recommend", "folder", "--selector", "nonsense"])
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "'nonsense'" in err and "asymmetric" in err and "recommend --help" in err
+
+
+def test_every_file_left_out_is_named_in_words_too(capsys, shapes_folder, bank_path):
+    for number in range(5):
+        (shapes_folder / "star" / f"no image {number}.png").write_text("text")
+    code, out, err = run(capsys, "embed", shapes_folder, "--bank", bank_path)
+    assert code == 0
+    assert all(f"no image {number}.png" in out for number in range(5))
+    assert err.count("images/s, ") == err.count("/s, ")  # the speed is told once
+
+
 def test_audit_of_a_bank(capsys, tmp_path):
     from tests.selection.metas import make_bank
 
@@ -303,7 +344,7 @@ def test_attributes_are_chosen_by_name(capsys, bank_path, tmp_path, shapes):
     (folder / "labels.csv").write_text("\n".join(lines))
     code, _, err = run(capsys, "embed", folder, "--bank", bank_path)
     assert code == 2
-    assert "name one of: round, pointed" in err
+    assert "name one of them (--attribute): round, pointed" in err
     found = run_json(capsys, "embed", folder, "--bank", bank_path, "--attribute", "pointed")
     assert found["classes"] == ["not pointed", "pointed"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -16,6 +17,7 @@ import streamlit as st
 
 from t2v_core.bank.bank import Bank
 from t2v_core.errors import InputError
+from t2v_core.task.archives import GIB, ArchiveLimits
 from t2v_core.task.images import thumbnail
 from t2v_core.task.layout import LABEL_FILE
 from t2v_core.task.reading import inspect, look, warnings_for
@@ -64,20 +66,48 @@ def stage_upload(bank: Bank, files: Sequence[Any]) -> tuple[Path, str, str]:
 
     Returns:
         The zip, what to call the task, and what the person calls what was given.
+
+    Raises:
+        InputError: the files of a folder are more than an upload may hold, or there is no room for them here.
     """
+    packed = len(files) == 1 and files[0].name.casefold().endswith(".zip")
+    tops = {file.name.split("/")[0] for file in files if "/" in file.name}
+    shown = files[0].name if packed else tops.pop() if len(tops) == 1 else "my images"
+    most, size = ArchiveLimits().max_archive_bytes, sum(file.size for file in files)
+    if size > most and not packed:
+        raise InputError(
+            f"'{shown}' holds {size / GIB:.2f} GiB, more than the {most / GIB:.2f} GiB that can be uploaded; leave "
+            "images out (a few hundred of each class are enough), or have it put onto the server and name its path"
+        )
     folder = bank.files / STAGING
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{time.time_ns()}-{os.getpid()}.zip"
-    if len(files) == 1 and files[0].name.casefold().endswith(".zip"):
-        with target.open("wb") as out:
-            shutil.copyfileobj(files[0], out)
-        return target, Path(files[0].name).stem, files[0].name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if packed:
+            with target.open("wb") as out:
+                shutil.copyfileobj(files[0], out)
+        else:
+            _pack(files, target)
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise InputError(
+            f"'{shown}' cannot be kept on this server: {error.strerror or error}; tell who runs it"
+        ) from error
+    return target, Path(shown).stem if packed else shown, shown
+
+
+def _pack(files: Sequence[Any], target: Path) -> None:
+    """The files of a folder as one zip, of names that no archive could be refused for."""
+    taken: set[str] = set()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for file in files:
-            archive.writestr(file.name, file.getbuffer())
-    tops = {file.name.split("/")[0] for file in files if "/" in file.name}
-    name = tops.pop() if len(tops) == 1 else "my images"
-    return target, name, name
+            name = re.sub(
+                r"[\\:\0]", "_", "/".join(part for part in file.name.split("/") if part not in ("", ".", ".."))
+            )
+            while name in taken:
+                name = f"{name.rpartition('.')[0]}_.{name.rpartition('.')[2]}"
+            taken.add(name)
+            archive.writestr(name, file.getbuffer())
 
 
 def sweep(bank: Bank) -> None:
@@ -142,7 +172,7 @@ def preview(path: str, name: str, shown: str, stamp: float, attribute: str | Non
 
 
 def _look(task: Task) -> tuple[Task, list[str], list[Skipped], list[tuple[str, bytes]]]:
-    part = subsample(task, LOOK_AT, seed=0)
+    part = subsample(task, LOOK_AT, seed=0, by_content=False)  # people wait: no file is opened to choose it
     seen = inspect(part)
     readable = part.take(seen.readable)
     if not len(readable):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
+from t2v_core.commands.arguments import source
 from t2v_core.commands.images import add_images, image_arguments
 from t2v_core.commands.jobs import add_background, or_job, submit
 from t2v_core.commands.output import Reporter, show_facts, show_rows, tell
@@ -71,10 +72,11 @@ def _experts(o: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train(o: argparse.Namespace) -> dict[str, Any]:
+    path = source(o.path)
     bank = Bank(o.bank, demo=True)
     names = ("name", "attribute", "probe", "network", "start", "max_images", "schedule", "epochs", "images_per_epoch")
     arguments = {name: getattr(o, name) for name in (*names, "seed", "device")}
-    arguments["path"] = str(Path(o.path).resolve())
+    arguments["path"] = str(Path(path).resolve())
     if o.background:
         return submit(bank, "train", f"expert for {o.name or Path(o.path).name}", arguments)
     from t2v_core.new_experts import TrainOptions, train_expert

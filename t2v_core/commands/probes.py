@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from t2v_core.commands.arguments import target
 from t2v_core.commands.output import Reporter, show_facts, show_rows
 from t2v_core.errors import InputError
 
@@ -46,7 +47,7 @@ def _train_bundled(o: argparse.Namespace) -> dict[str, Any]:
     train, test = decoded.take(~decoded.task.held_out), decoded.take(decoded.task.held_out)
     if len(train.task.classes) != 10 or not len(test):
         raise InputError(f"{o.data} is not CIFAR-10 with train/<class>/ and test/<class>/ of ten classes")
-    folder = o.out or WEIGHTS.parent
+    folder = target(o.out, folder=True) if o.out else WEIGHTS.parent
     folder.mkdir(parents=True, exist_ok=True)
     recipe = RECIPE.varied(o.seed, o.epochs)
     card = train_bundled(train, test, recipe, pick_device(o.device), folder, o.parts, report)

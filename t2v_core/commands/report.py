@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
+from t2v_core.commands.arguments import target
 from t2v_core.commands.output import show_facts
 from t2v_core.errors import InputError
 
@@ -32,14 +33,11 @@ def _run(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.report.bank import bank_report
     from t2v_core.report.ranking import rank_in_bank
 
-    begin = time.perf_counter()
+    begin, out = time.perf_counter(), target(o.out)
     bank = Bank(o.bank, demo=True)
     chosen = [*([o.task] if o.task else []), *o.chosen]
     if unknown := set(o.chosen) - {task.id for task in bank.tasks()}:
         raise InputError(f"there is no task {min(unknown)!r} in the bank; `bank list` and the page “Bank” show the ids")
     content = bank_report(bank, rank_in_bank(bank, o.task) if o.task else (), chosen)
-    try:
-        o.out.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {str(o.out)!r}: {error.strerror}; choose another place") from error
-    return {"file": str(o.out), "bytes": o.out.stat().st_size, "seconds": round(time.perf_counter() - begin, 1)}
+    out.write_text(content, encoding="utf-8")
+    return {"file": str(out), "bytes": out.stat().st_size, "seconds": round(time.perf_counter() - begin, 1)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
+from t2v_core.commands.arguments import source, target
 from t2v_core.commands.output import Reporter, tell
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC
 from t2v_core.embedding.tangent_kernel import TANGENT
@@ -104,7 +105,7 @@ def _options(o: argparse.Namespace, **more: Any) -> Any:
     from t2v_core.request import Options
 
     return Options(
-        path=o.path,
+        path=source(o.path),
         name=o.name,
         attribute=o.attribute,
         probe=o.probe,
@@ -160,9 +161,18 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _show_embed(r: dict[str, Any]) -> None:
+def _show_notes(r: dict[str, Any]) -> None:
+    """What is odd about the images, and every file left out by name: the remarks name the first few."""
+    from t2v_core.request import FIRST_FEW
+
     for warning in r["warnings"]:
         tell(f"note: {warning}")
+    for file in r["left_out"] if len(r["left_out"]) > FIRST_FEW else ():
+        tell(f"left out: {file['name']} {file['reason']}")
+
+
+def _show_embed(r: dict[str, Any]) -> None:
+    _show_notes(r)
     tell(
         f"{r['name']}: {_contents(r['images'], r['classes'])}, {r['dimension']} numbers by {r['method']}, {r['probe']}"
     )
@@ -184,14 +194,14 @@ def _recommend(o: argparse.Namespace) -> dict[str, Any]:
     from t2v_core.recommendation import recommend
 
     fit = ("all" if o.all else "top") if o.fit_head else "none"
-    bank = Bank(o.bank, demo=True)
-    result = recommend(bank, _options(o, method=o.method, selector=o.selector, top=o.top, fit=fit), o.out, Reporter())
+    options = _options(o, method=o.method, selector=o.selector, top=o.top, fit=fit)
+    out = target(o.out, folder=True) if o.out else None
+    result = recommend(Bank(o.bank, demo=True), options, out, Reporter())
     return result | {"ranking": result["ranking"] if o.all else result["ranking"][: o.top]}
 
 
 def _show_recommend(r: dict[str, Any]) -> None:
-    for warning in r["warnings"]:
-        tell(f"note: {warning}")
+    _show_notes(r)
     print()
     tell(f"{r['task']['name']}: {_contents(r['task']['images'], r['task']['classes'])}")
     print()

@@ -89,5 +89,5 @@ def preferred() -> tuple[str, str]:
         return RECOMMENDED, f"ResNet-34 with ImageNet weights is the recommended probe and its weights are at {file}."
     return BUNDLED, (
         "ResNet-34's ImageNet weights, the recommended probe, are not on this machine; "
-        f"to use it put {PUBLISHED[RECOMMENDED]} into {weights_folder()}."
+        f"`--probe {RECOMMENDED}` downloads them, or put {PUBLISHED[RECOMMENDED]} into {weights_folder()}."
     )

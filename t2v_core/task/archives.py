@@ -130,6 +130,20 @@ def read_member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
         raise InputError("is damaged inside the archive") from error
 
 
+def read_head(archive: zipfile.ZipFile, name: str, most: int) -> tuple[int, bytes]:
+    """The size of one file of an archive, as declared, and its first ``most`` bytes.
+
+    Raises:
+        InputError: it is damaged; the message leaves the name out.
+    """
+    try:
+        entry = archive.getinfo(name)
+        with archive.open(entry) as member:
+            return entry.file_size, member.read(min(most, entry.file_size))
+    except READ_ERRORS as error:
+        raise InputError("is damaged inside the archive") from error
+
+
 class _ContentsGuard(io.RawIOBase):
     """A file that refuses to hand out a table of contents with too many entries.
 

@@ -80,10 +80,9 @@ def scan(path: Path, *, name: str | None = None, shown: str = "", trusted: bool 
         LabelError: there is one class, or a class of one image.
         InputError: there is nothing to make a task of, or the archive may be harmful.
     """
-    if not path.exists():
-        raise InputError(f"'{path}' does not exist; give a folder or a .zip file")
+    check_exists(path)
     name = name or (path.stem if path.is_file() else path.resolve().name)
-    shown = shown or path.name
+    shown = shown or path.resolve().name
     listing = list_folder(path) if path.is_dir() else _list_archive(path, shown, trusted)
     if not listing.images:
         content = "is empty" if not (listing.tables or listing.skipped) else "holds no images"
@@ -111,6 +110,16 @@ def scan(path: Path, *, name: str | None = None, shown: str = "", trusted: bool 
     by_file = dict(zip(placement.files, placement.labels, strict=True))
     task = _task(name, source, classes, by_file, placement.held_out, lenient)
     return Scan((task,), (*skipped, *placement.skipped), (), True)
+
+
+def check_exists(path: Path | str) -> None:
+    """Refuse a path at which there is nothing.
+
+    Raises:
+        InputError: it is such a path.
+    """
+    if path == "" or not Path(path).exists():
+        raise InputError(f"'{path}' does not exist; give a folder or a .zip file")
 
 
 def look(path: Path, *, name: str | None = None, shown: str = "") -> tuple[Scan, str]:

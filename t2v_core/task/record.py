@@ -43,6 +43,14 @@ class ImageSource(Protocol):
         """A digest that copies of image ``position`` share, without decoding it; raises as ``load`` does."""
         ...
 
+    def mark(self, position: int) -> str:
+        """The same from no more than the beginning of the file, so that others may share it by chance.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Task:

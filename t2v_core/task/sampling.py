@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
-from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from t2v_core.task.layout import display
-from t2v_core.task.record import BoolArray, IntArray, Task
+from t2v_core.errors import InputError
+from t2v_core.task.record import BoolArray, IntArray, Progress, Task
+from t2v_core.task.streaming import stream
 
 
-def subsample(task: Task, max_images: int, seed: int) -> Task:
+def subsample(
+    task: Task, max_images: int, seed: int, *, by_content: bool = True, progress: Progress | None = None
+) -> Task:
     """Keep at most ``max_images`` images for fitting and as many held-out ones, balanced over classes.
 
-    An image is kept for the rank of a hash of seed and name within its class, the name below the folder that holds
-    all of them. So the choice depends neither on the order of the files, nor on the numbering of the classes, nor on
-    whether the folder itself was packed with them, and a larger sample contains the smaller one.
+    An image is kept for the rank of a hash of seed and content within its class. So the same images and labels give
+    the same sample, whatever the files are called, however they are ordered or packed, and a larger sample contains
+    the smaller one.
 
     Args:
         task: any.
         max_images: at least 1.
         seed: another seed, another choice.
+        by_content: else the choice hangs on the order of the files, of which none has to be opened.
+        progress: see ``stream``; called while files are opened.
 
     Returns:
         The reduced task in the order of the given one; the given one if it is small enough.
@@ -32,7 +36,7 @@ def subsample(task: Task, max_images: int, seed: int) -> Task:
     held_out = int(task.held_out.sum())
     if max(len(task) - held_out, held_out) <= max_images:
         return task
-    rank = np.array([hashlib.sha256(f"{seed}\t{name}".encode()).hexdigest() for name in _below_all(task.names)])
+    rank = _ranks(task, seed, progress) if by_content else np.random.default_rng(seed).permutation(len(task))
     chosen = [_choose(task, part, rank, max_images) for part in (~task.held_out, task.held_out)]
     return task.take(np.sort(np.concatenate(chosen)))
 
@@ -76,14 +80,16 @@ def stratified_split(labels: IntArray, share: float, seed: int) -> BoolArray:
     return aside
 
 
-def _below_all(names: Sequence[str]) -> list[str]:
-    """Names below the folder that all of them lie in, accents spelt alike whatever system wrote them."""
-    shown = [display(name) for name in names]
-    common = posixpath.commonpath([name.rpartition("/")[0] for name in shown])
-    return [name.removeprefix(f"{common}/") for name in shown]
+def _ranks(task: Task, seed: int, progress: Progress | None) -> NDArray[np.str_]:
+    """What a seed makes of the content of each image; one that cannot be read comes first, to be told of."""
+    ranks = np.zeros(len(task), "<U64")
+    for row, mark in stream(lambda row: task.source.mark(int(task.index[row])), len(task), progress=progress):
+        if not isinstance(mark, InputError):
+            ranks[row] = hashlib.sha256(f"{seed}\t{mark}".encode()).hexdigest()
+    return ranks
 
 
-def _choose(task: Task, part: BoolArray, rank: np.ndarray, max_images: int) -> IntArray:
+def _choose(task: Task, part: BoolArray, rank: NDArray, max_images: int) -> IntArray:
     """The rows of one part of a task to keep."""
     # By class name, so that the odd image left over by an even share does not depend on the numbering.
     by_name = sorted(range(len(task.classes)), key=lambda k: task.classes[k])

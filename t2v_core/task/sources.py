@@ -7,8 +7,10 @@ import os
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from weakref import WeakSet
 
 import numpy as np
@@ -16,12 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from t2v_core.errors import InputError
-from t2v_core.task.archives import open_archive, read_member
+from t2v_core.task.archives import open_archive, read_head, read_member
 from t2v_core.task.images import open_image, read_header
 from t2v_core.task.layout import Listing, tell_apart
 from t2v_core.task.record import Skipped
 
 MAX_FILE_BYTES = 64 * 2**20
+HEAD_BYTES = 16 * 2**10
+"""The beginning of a file, tables and small previews of a camera included, by which it is told from others."""
 LOSSY = ("JPEG", "WEBP")
 
 
@@ -46,6 +50,19 @@ class FileSource(ABC):
         Raises:
             InputError: it is gone, too large or damaged.
         """
+
+    @abstractmethod
+    def head(self, name: str) -> tuple[int, bytes]:
+        """The size of one file and its first ``HEAD_BYTES``; raises as ``read`` does."""
+
+    def mark(self, position: int) -> str:
+        """SHA-256 of the size and the beginning of image ``position``.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        size, head = self.head(self._names[position])
+        return hashlib.sha256(f"{size}\t".encode() + head).hexdigest()
 
     def digest(self, position: int) -> str:
         """SHA-256 of the bytes of image ``position``, after a look at no more than its header.
@@ -79,6 +96,17 @@ class FolderSource(FileSource):
         self._root = root.resolve()
 
     def read(self, name: str) -> bytes:
+        with self._opened(name) as (file, size):
+            if size > MAX_FILE_BYTES:
+                raise InputError(f"is {size >> 20} MiB, more than the {MAX_FILE_BYTES >> 20} MiB allowed")
+            return file.read(size)  # a plain limit instead would allocate that much for every file
+
+    def head(self, name: str) -> tuple[int, bytes]:
+        with self._opened(name) as (file, size):
+            return size, file.read(min(size, HEAD_BYTES))
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
         try:
             path = (self._root / name).resolve()
             if not path.is_relative_to(self._root):
@@ -86,10 +114,7 @@ class FolderSource(FileSource):
             if not path.is_file():
                 raise InputError("is no longer there")
             with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > MAX_FILE_BYTES:
-                    raise InputError(f"is {size >> 20} MiB, more than the {MAX_FILE_BYTES >> 20} MiB allowed")
-                return file.read(size)  # a plain limit instead would allocate that much for every file
+                yield file, os.fstat(file.fileno()).st_size
         except OSError as error:
             raise InputError(f"cannot be opened: {error.strerror or error}") from error
 
@@ -111,6 +136,9 @@ class ZipSource(FileSource):
 
     def read(self, name: str) -> bytes:
         return read_member(self._archive(), name, MAX_FILE_BYTES)
+
+    def head(self, name: str) -> tuple[int, bytes]:
+        return read_head(self._archive(), name, HEAD_BYTES)
 
     def close(self) -> None:
         """Close the archive in all threads; a later read opens it again."""
@@ -151,6 +179,10 @@ class ArraySource:
     def digest(self, position: int) -> str:
         """SHA-256 of image ``position``: its shape, then its pixels."""
         return _pixel_digest(self._pixels[position])
+
+    def mark(self, position: int) -> str:
+        """The digest."""
+        return self.digest(position)
 
     def load(self, position: int, hint: int | None = None) -> tuple[Image.Image, str]:
         """Image ``position`` and its digest; the hint is of no use here."""

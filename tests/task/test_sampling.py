@@ -1,14 +1,16 @@
-import unicodedata
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from t2v_core.task.reading import scan
 from t2v_core.task.record import Task
 from t2v_core.task.sampling import quotas, stratified_split, subsample
-from t2v_core.task.sources import ArraySource
+from t2v_core.task.sources import ArraySource, FolderSource
+from tests.conftest import zip_folder
 
 COUNTS = st.lists(st.integers(0, 40), min_size=1, max_size=8)
 
@@ -23,7 +25,8 @@ def make_task(counts, held=(), order_seed=None):
     names = [f"{'test' if h else 'train'}/{k}/{i}.png" for k, i, h in rows]
     labels = np.array([k for k, _, _ in rows], dtype=np.int64)
     held_out = np.array([h for _, _, h in rows], dtype=bool)
-    source = ArraySource(np.zeros((len(rows), 1, 1, 3), np.uint8), names)
+    pixels = np.array(rows, np.uint8).reshape(len(rows), 1, 1, 3)  # each image another one
+    source = ArraySource(pixels, names)
     return Task("t", tuple(f"class {k}" for k in range(len(counts))), source, np.arange(len(rows)), labels, held_out)
 
 
@@ -66,19 +69,44 @@ def test_another_seed_chooses_otherwise_and_a_larger_sample_contains_the_smaller
     assert twenty < set(subsample(task, 40, 1).names)
 
 
-def test_a_folder_gives_the_same_images_as_its_zip_and_as_a_copy_made_elsewhere():
-    """Packed, all names begin with the folder; macOS spells accents in two characters."""
+def test_the_same_images_are_chosen_whatever_they_are_called_and_wherever_they_lie(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (4, 4, 3), dtype=np.uint8) for _ in range(60)]
 
-    def chosen(rename) -> list[str]:
-        task = make_task([30, 30])
-        names = [f"{'Grün' if k else 'Rot'}/{i}.png" for k, i in zip(task.labels, range(60), strict=True)]
-        source = ArraySource(np.zeros((60, 1, 1, 3), np.uint8), [rename(name) for name in names])
-        return [names[i] for i in subsample(replace(task, source=source), 20, 0).index]
+    def written(folder, name) -> Path:
+        for number, pixels in enumerate(images):
+            file = folder / ("red", "green")[number % 2] / name(number)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+        return folder
 
-    plain = chosen(lambda name: name)
-    assert chosen(lambda name: f"my photos/2026/{name}") == plain
-    assert chosen(lambda name: unicodedata.normalize("NFD", name)) == plain
-    assert chosen(lambda name: name[::-1]) != plain
+    def chosen(path) -> list[bytes]:
+        task = subsample(scan(path).tasks[0], 20, 0)
+        assert task.counts.tolist() == [10, 10]
+        return sorted(np.asarray(task.source.load(int(i))[0]).tobytes() for i in task.index)
+
+    folder = written(tmp_path / "a", lambda number: f"{number:02d}.png")
+    other = written(tmp_path / "elsewhere" / "photos", lambda number: f"photo {59 - number}.png")
+    assert chosen(folder) == chosen(other) == chosen(zip_folder(folder, tmp_path / "a.zip"))
+    assert chosen(folder) != sorted(pixels.tobytes() for pixels in images[:20])
+
+
+def test_what_cannot_be_read_is_kept_to_be_told_of(tmp_path):
+    names = [f"{i}.png" for i in range(10)]
+    for name in names[:9]:
+        Image.new("RGB", (2, 2), (int(name[0]), 0, 0)).save(tmp_path / name)
+    nothing = np.zeros(10, np.int64)
+    task = Task("t", ("",), FolderSource(tmp_path, names), np.arange(10), nothing, nothing.astype(bool))
+    assert "9.png" in subsample(task, 3, 0).names
+
+
+def test_without_a_look_at_the_files_the_choice_is_as_even():
+    task = make_task([30, 5])
+    small = subsample(task, 12, 0, by_content=False)
+    assert small.counts.tolist() == [7, 5]
+    assert (
+        small.names == subsample(task, 12, 0, by_content=False).names != subsample(task, 12, 1, by_content=False).names
+    )
 
 
 def test_class_numbering_does_not_matter():
