@@ -195,7 +195,6 @@ def main() -> None:
         print(f"{r['head']:<36} {r['estimator']:<24} {rhos}  {float('nan') if slope is None else slope:+.2f}")
     if options.out:
         facts = {"machine": processor(), "torch": torch.__version__, "command": command("benchmarks.norms"), "seed": 0}
-        facts |= {"seconds": round(time.perf_counter() - begin, 1)}
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
 

@@ -36,7 +36,8 @@ def show_norms(bank: Bank) -> None:
         st.caption(
             "A point is a task; the error is that of a head on the network before fine-tuning. Tasks of different "
             "kinds differ in their number of classes and images, which moves both axes: trust what holds within a "
-            "kind. Click a kind in the legend to hide it."
+            "kind. Which way it goes hangs on the head behind the embedding: one that is held back, as here, has small "
+            "weights where classes look alike. Click a kind in the legend to hide it."
         )
         show_within(within)
     else:
