@@ -267,7 +267,7 @@ def explore(bank: Bank) -> None:
     around = surroundings(bank, focus, measures, NEIGHBOURS) if focus else None
     left, right = st.container(key="wrap_chosen").columns([1.7, 1])
     with left:
-        show_table(with_places(visible, tables), chosen)
+        show_table(visible, chosen, partial(with_places, tables=tables))
     with right:
         show_focus(bank, visible, focus, around)
     hover_cards(bank, [f"map_{side}_chart" for side in maps], [*chosen, *(around.neighbours.index if around else ())])

@@ -53,8 +53,14 @@ def say_chosen(visible: int, chosen: int, hidden: int, show_every_kind: Callable
         row.button("Clear", icon=":material/close:", type="tertiary", on_click=select, args=([],))
 
 
-def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
-    """The chosen tasks, or all."""
+def show_table(tasks: pd.DataFrame, chosen: list[str], as_file: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """The chosen tasks, or all.
+
+    Args:
+        tasks: all that are shown, by id.
+        chosen: ids of some.
+        as_file: what to write of the tasks of the table; asked when it is wanted.
+    """
     rows = tasks.loc[chosen] if chosen else tasks
     all_of_them = f"All {len(tasks):,} tasks" if len(tasks) > 1 else "1 task"
     st.subheader(f"{len(chosen):,} chosen" if chosen else all_of_them)
@@ -68,7 +74,7 @@ def show_table(tasks: pd.DataFrame, chosen: list[str]) -> None:
         selection_mode="single-row",
     )
     with st.container(horizontal=True):
-        download("Download as CSV", rows.drop(columns="id").rename_axis("task"), "tasks", index=True)
+        download("Download as CSV", lambda: as_file(rows).drop(columns="id").rename_axis("task"), "tasks", index=True)
         if len(chosen) > 1:
             known = address(chosen)
             st.page_link(COMPARE, label="Compare them", icon=":material/compare:", query_params=known)
