@@ -293,7 +293,7 @@ def say_what_is_seen(maps: dict[str, str], late: int) -> None:
 
 bank = open_page(
     "Task map",
-    "Which tasks are alike? Left by what they ask of a network, right by what their images look like.",
+    "Which tasks are alike, by what they ask of a network and by what their images look like?",
 )
 if not available_metrics(bank):
     st.info("No task is in this bank yet. Embed a folder on the page “Get an expert”, or import a bank.")

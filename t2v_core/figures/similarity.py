@@ -135,8 +135,6 @@ def similarity_matrix(
                 "yanchor": "bottom",
                 "y": 1.01,
                 "x": 0,
-                "entrywidth": 0.49,  # in two columns where the window is narrow: one leaves the matrix no height
-                "entrywidthmode": "fraction",
                 "itemclick": False,
                 "itemdoubleclick": False,
             },
