@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,11 @@ import pytest
 import streamlit as st
 from sqlalchemy import update
 
-from pages.common.intake import stage_upload, stamp
+from pages.common.intake import stamp
 from pages.common.space import METRICS
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
-from t2v_core.errors import InputError
 from t2v_core.jobs.store import DONE, FAILED, JobStore
 from t2v_core.selection.audit import ALL, audit
 from t2v_core.selection.explanation import KIND_WORDS
@@ -31,7 +30,6 @@ from t2v_core.selection.selectors import Static
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import WAYS
 from t2v_core.space.tables import kind_words
-from t2v_core.task.archives import check_archive
 from t2v_core.task.reading import look
 from tests.conftest import charts, text, zip_folder
 from tests.jobs.test_jobs import _row, wait_for
@@ -515,42 +513,6 @@ def test_each_attribute_is_previewed_before_it_is_chosen(open_page, bank_path, t
     assert not app.exception
     assert "images to learn from in 'spiky'" in " ".join(w.value for w in app.warning)
     assert app.dataframe[0].value["images"].tolist() == [57, 3]
-
-
-@dataclass
-class Given:
-    """A file as the browser's uploader hands it over."""
-
-    name: str
-    content: bytes = b"x"
-    size: int = 1
-
-    def getbuffer(self) -> bytes:
-        return self.content
-
-
-def test_a_folder_is_packed_whatever_its_files_are_called(bank):
-    names = ["f/a/1.png", "f/we\\ird.png", "f/we_ird.png", "../../f/up.png", "/f/C:x.png"]
-    path, name, shown = stage_upload(bank, [Given(name) for name in names])
-    assert (name, shown) == ("my images", "my images")
-    packed = [entry.filename for entry in check_archive(path)]
-    assert len(packed) == len(set(packed)) == len(names)
-    assert packed[:2] == ["f/a/1.png", "f/we_ird.png"]
-
-
-def test_a_folder_that_is_too_large_or_finds_no_room_is_one_sentence_and_leaves_nothing(bank, monkeypatch):
-    files = [Given("flowers/1.png"), Given("flowers/2.png", size=2 << 30)]
-    with pytest.raises(InputError, match=r"'flowers' holds 2\.00 GiB, more than the 1\.00 GiB that can be uploaded;"):
-        stage_upload(bank, files)
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    files[1].size = 1
-    monkeypatch.setattr(files[1], "getbuffer", full)
-    with pytest.raises(InputError, match="'flowers' cannot be kept on this server: No space left on device"):
-        stage_upload(bank, files)
-    assert not list((bank.files / "staging").iterdir())
 
 
 def test_a_refused_upload_is_named_as_the_person_does_and_gone(open_page, bank_path):
