@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from inspect import unwrap
 
 import numpy as np
 import torch
@@ -229,6 +230,13 @@ def fit_regularised_head(
     return replace(whole, validation_accuracy=accuracy, validation_size=int(held.sum()))
 
 
+class _LBFGS(torch.optim.LBFGS):
+    """PyTorch's own, without the decorator of two methods, whose first call imports torch.compile: two seconds."""
+
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+
+
 def minimise(features: Tensor, num_classes: int, weight_decay: float, loss: Callable[[Tensor], Tensor]) -> Head:
     """The minimum of a convex loss plus weight_decay / 2 ||W||^2 on standardised features, by L-BFGS in float64.
 
@@ -251,7 +259,7 @@ def minimise(features: Tensor, num_classes: int, weight_decay: float, loss: Call
         x = x @ directions.T
     W = torch.zeros(1, num_classes, x.shape[2], dtype=x.dtype, device=x.device, requires_grad=True)
     b = torch.zeros(1, num_classes, 1, dtype=x.dtype, device=x.device, requires_grad=True)
-    optimiser = torch.optim.LBFGS([W, b], max_iter=MAX_STEPS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
+    optimiser = _LBFGS([W, b], max_iter=MAX_STEPS, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad()
