@@ -19,8 +19,11 @@ BoolArray = NDArray[np.bool_]
 
 ROUNDS = 2000
 
-IN_PAIRS = 1000
+MOST_EXPERTS = 1000
 """Experts up to which a rank correlation looks at all pairs at once: beyond, that takes more memory than time."""
+
+PAIRS = 1_000_000
+"""Pairs of experts looked at together, over several tasks."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,18 @@ def estimates(columns: FloatArray, rounds: int = ROUNDS, seed: int = 0) -> list[
     with np.errstate(invalid="ignore"):
         means = (weights @ values) / (weights @ known)
         point = values.sum(0) / known.sum(0)
-    found = []
-    for column, tasks in enumerate(known.sum(0)):
-        mean, low, high = point[column], np.nan, np.nan
-        if tasks > 1:
-            drawn_means = means[np.isfinite(means[:, column]), column]
-            low, high = mean + widening(int(tasks)) * (np.percentile(drawn_means, [2.5, 97.5]) - mean)
-        found.append(Estimate(float(mean), float(low), float(high), int(tasks)))
-    return found
+    tasks = known.sum(0)
+    ends = np.full((2, len(tasks)), np.nan)
+    always = np.isfinite(means).all(0)  # all at once, as they mostly are: NumPy's percentiles are slow to start
+    ends[:, always] = np.percentile(means[:, always], [2.5, 97.5], axis=0)
+    for column in np.flatnonzero(~always & (tasks > 1)):
+        ends[:, column] = np.percentile(means[np.isfinite(means[:, column]), column], [2.5, 97.5])
+    wider = np.array([widening(int(n)) if n > 1 else np.nan for n in tasks])
+    low, high = point + wider * (ends - point)
+    return [Estimate(*map(float, row[:3]), int(row[3])) for row in zip(point, low, high, tasks, strict=True)]
 
 
-@cache  # SciPy's quantile takes longer than the percentiles it stretches, thousands of times for few numbers of tasks
+@cache  # SciPy's quantile takes longer than the percentiles it stretches, for few different numbers of tasks
 def widening(tasks: int) -> float:
     """By how much percentiles of a bootstrap over so many tasks are too narrow for a 95 % interval."""
     return float(stats.t.ppf(0.975, tasks - 1) / stats.norm.ppf(0.975) * np.sqrt(tasks / (tasks - 1)))
@@ -163,27 +167,39 @@ def weighted_tau(errors: FloatArray, scores: FloatArray) -> FloatArray:
     NaN where fewer than two experts can be compared or either side is constant.
     """
     offered = usable(errors, scores)
+    known = np.isfinite(offered)
     found = np.full(len(errors), np.nan)
-    for t, row in enumerate(offered):
-        known = np.isfinite(row)
-        x, y = row[known], errors[t, known]
-        if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0:
-            found[t] = _tau(-x, -y) if len(x) <= IN_PAIRS else stats.weightedtau(-x, -y).statistic
+    if errors.shape[1] > MOST_EXPERTS:
+        for t, row in enumerate(known):
+            x, y = offered[t, row], errors[t, row]
+            if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0:
+                found[t] = stats.weightedtau(-x, -y).statistic
+        return found
+    several = max(1, PAIRS // max(1, errors.shape[1] ** 2))
+    for first in range(0, len(errors), several):
+        rows = slice(first, first + several)
+        found[rows] = _tau(-offered[rows], -errors[rows], known[rows])
     return found
 
 
-def _tau(x: FloatArray, y: FloatArray) -> float:
-    """Weighted Kendall tau (Vigna 2015) of two lists ``[n]``, what is largest weighing most.
+def _tau(x: FloatArray, y: FloatArray, known: BoolArray) -> FloatArray:
+    """Weighted Kendall tau (Vigna 2015) ``[T]`` of the known entries of rows ``[T, n]``, the largest weighing most.
 
     A pair counts sign(x_i - x_j) sign(y_i - y_j) (1 / (1 + r_i) + 1 / (1 + r_j)), r the rank from the top; the result
     is the mean of ranking by x and by y, each breaking its ties by the other. ``scipy.stats.weightedtau`` gives the
-    same and spends most of its time, where experts are few, on checking arguments.
+    same for one row and spends most of its time, where experts are few, on checking arguments.
     """
-    signs = [np.sign(v[:, None] - v[None, :]) for v in (x, y)]
-    together, alone = (signs[0] * signs[1]).sum(1), [np.abs(s).sum(1) for s in signs]
+    x, y = (np.where(known, v, -np.inf) for v in (x, y))  # behind all others
+    both = known[:, :, None] & known[:, None, :]
+    # Comparisons, since a difference of infinities is NaN.
+    a, b = ((v[:, :, None] > v[:, None, :]) * 1.0 - (v[:, :, None] < v[:, None, :]) for v in (x, y))
+    together, *alone = ((pairs * both).sum(2) for pairs in (a * b, np.abs(a), np.abs(b)))
+    ranks = 1 / np.arange(1, x.shape[1] + 1)
     taus = []
-    for first, second in ((x, y), (y, x)):
-        weight = np.empty(len(x))
-        weight[np.lexsort((second, first))[::-1]] = 1 / np.arange(1, len(x) + 1)
-        taus.append(weight @ together / np.sqrt((weight @ alone[0]) * (weight @ alone[1])))
-    return float(np.mean(taus))
+    for major, minor in ((x, y), (y, x)):
+        weight = np.empty(x.shape)
+        np.put_along_axis(weight, np.lexsort((minor, major))[:, ::-1], ranks[None], 1)
+        weigh = [(weight * pairs).sum(1) for pairs in (together, *alone)]
+        with np.errstate(invalid="ignore"):  # a side that is constant has no order
+            taus.append(weigh[0] / np.sqrt(weigh[1] * weigh[2]))
+    return np.mean(taus, axis=0)

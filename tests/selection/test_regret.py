@@ -13,7 +13,7 @@ from scipy.stats import weightedtau
 
 from t2v_core.selection.published import published
 from t2v_core.selection.regret import (
-    IN_PAIRS,
+    MOST_EXPERTS,
     best_error,
     best_first,
     chosen_error,
@@ -69,11 +69,11 @@ def test_static_of_a_whole_matrix_is_the_mean_over_the_other_tasks(errors):
 
 def test_many_experts_are_ranked_without_looking_at_all_pairs():
     rng = np.random.default_rng(0)
-    errors, scores = rng.integers(0, 500, (2, 2, IN_PAIRS + 200)).astype(float)
+    errors, scores = rng.integers(0, 500, (2, 2, MOST_EXPERTS + 200)).astype(float)
     whole = [weightedtau(-s, -e).statistic for s, e in zip(scores, errors, strict=True)]
     np.testing.assert_allclose(weighted_tau(errors, scores), whole)
-    few = weighted_tau(errors[:, :IN_PAIRS], scores[:, :IN_PAIRS])
-    np.testing.assert_allclose(few[0], weightedtau(-scores[0, :IN_PAIRS], -errors[0, :IN_PAIRS]).statistic)
+    few = weighted_tau(errors[:, :MOST_EXPERTS], scores[:, :MOST_EXPERTS])
+    np.testing.assert_allclose(few[0], weightedtau(-scores[0, :MOST_EXPERTS], -errors[0, :MOST_EXPERTS]).statistic)
 
 
 def test_who_is_no_candidate_is_not_picked():
@@ -120,12 +120,19 @@ def test_the_hit_rate_is_that_of_all_orders_of_the_tied(errors, k, seed):
         assert hit == pytest.approx(np.mean([bool(best & set(o[:k])) for o in orders]))
 
 
-@given(small, small)
-def test_weighted_tau_is_scipys_ties_and_all(errors, scores):
-    found = weighted_tau(errors, scores)
-    for t in range(len(errors)):
-        if np.ptp(errors[t]) > 0 and np.ptp(scores[t]) > 0:
-            assert found[t] == pytest.approx(weightedtau(-scores[t], -errors[t]).statistic, abs=1e-12)
+@given(small, small, st.integers(0, 2**20 - 1))
+def test_weighted_tau_is_scipys_ties_gaps_and_all(errors, scores, gaps):
+    unknown = (gaps >> np.arange(errors.size).reshape(errors.shape) & 1).astype(bool)
+    found = weighted_tau(errors, np.where(unknown, NONE, scores))
+    for e, s, tau in zip(
+        *([row[~gone] for row, gone in zip(whole, unknown, strict=True)] for whole in (errors, scores)),
+        found,
+        strict=True,
+    ):
+        if len(e) > 1 and np.ptp(e) > 0 and np.ptp(s) > 0:
+            assert tau == pytest.approx(weightedtau(-s, -e).statistic, abs=1e-12)
+        else:
+            assert np.isnan(tau)
 
 
 def test_weighted_tau_by_hand():
