@@ -154,13 +154,13 @@ def from_bank(bank: Bank, info: ProbeInfo | None = None) -> MetaTask:
 
 def candidates(bank: Bank, tasks: Sequence[TaskRecord], experts: Sequence[ExpertRecord]) -> BoolArray:
     """``[T, E]`` who may be picked for whom: experts known to have seen no training image of the task."""
-    sets = bank.image_sets()
+    sets = {key: frozenset(digests.tolist()) for key, digests in bank.image_sets().items()}
     own = {t.id: t.image_set for t in tasks}
 
     @cache
     def apart(images: str, seen: str) -> bool:
         """Whether two image sets are known to share no image."""
-        return seen in sets and not np.isin(sets[images], sets[seen], assume_unique=True).any()
+        return seen in sets and sets[images].isdisjoint(sets[seen])
 
     allowed = np.zeros((len(tasks), len(experts)), dtype=bool)
     for e, expert in enumerate(experts):

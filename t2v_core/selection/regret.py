@@ -75,7 +75,7 @@ def estimates(columns: FloatArray, rounds: int = ROUNDS, seed: int = 0) -> list[
         ends[:, column] = np.percentile(means[np.isfinite(means[:, column]), column], [2.5, 97.5])
     wider = np.array([widening(int(n)) if n > 1 else np.nan for n in tasks])
     low, high = point + wider * (ends - point)
-    return [Estimate(*map(float, row[:3]), int(row[3])) for row in zip(point, low, high, tasks, strict=True)]
+    return [Estimate(*column) for column in zip(*(v.tolist() for v in (point, low, high, tasks)), strict=True)]
 
 
 @cache  # SciPy's quantile takes longer than the percentiles it stretches, for few different numbers of tasks
