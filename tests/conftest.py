@@ -23,6 +23,7 @@ from pages.common.chart import NAME
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
+from t2v_core.embedding.task2vec import Task2VecSettings
 from t2v_core.probe.bundled import SPEC, ResNet20Features, load_bundled
 from t2v_core.probe.network import ResNet20
 from t2v_core.probe.probe import Probe, make_probe
@@ -36,6 +37,8 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]
+
+FEW_DRAWS = Task2VecSettings(total_draws=500)
 
 QUICK = TrainingSettings(epochs=1, images_per_epoch=96, batch_size=32, learning_rate=0.02, balanced=True)
 
@@ -93,7 +96,7 @@ def built_bank(tmp_path_factory, worlds) -> Path:
         kinds = {"shapes": "large", "textures": "large", "digits": "broad"}
         tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
         bank = Bank(place)
-        build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
+        build_demo(bank, tasks, settings=FEW_DRAWS, training=QUICK, workers=1, report=lambda *_: None)
         bank.close()
 
     return made_once(tmp_path_factory, "built bank", make)

@@ -55,6 +55,7 @@ def test_a_zip_becomes_an_expert_that_runs(app, tmp_path, shapes_folder):
     assert found.stdout.split("\t")[1] in {"circle", "square", "triangle", "star", "cross"}
 
 
+@pytest.mark.slow
 def test_a_running_job_outlives_the_page_and_the_server(bank_path, tmp_path, shapes_folder):
     store = JobStore(Bank(bank_path))
     with dashboard(bank_path, tmp_path / "first.log") as address, chromium() as page:
@@ -105,6 +106,7 @@ def test_a_hostile_zip_is_one_sentence_and_the_server_lives(app, tmp_path):
     assert not (tmp_path / "outside").exists()
 
 
+@pytest.mark.slow
 def test_pages_ask_nobody_else_for_anything(app):
     """No font, symbol or statistics from another host: nobody learns of a visit, and all works without a network."""
     asked = set()
@@ -127,7 +129,7 @@ def test_pages_paint_and_fit_a_narrow_window(app, path):
         assert overflow <= 1
 
 
-@pytest.mark.parametrize("width", [820, 1440])
+@pytest.mark.parametrize("width", [820, pytest.param(1440, marks=pytest.mark.slow)])
 def test_a_toolbar_stands_above_its_figure_and_can_be_used(app, width):
     with chromium(width=width) as page:
         page.goto(f"{app}/Task_map")

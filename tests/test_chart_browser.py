@@ -27,6 +27,7 @@ def colour(page, by: str) -> None:
     settled(page)
 
 
+@pytest.mark.slow
 def test_zoom_stays_while_the_choice_changes(site):
     with chromium() as page:
         page.goto(f"{site}/Task_map")
@@ -46,6 +47,7 @@ def test_zoom_stays_while_the_choice_changes(site):
         assert right - left < 0.8 * (high - low)
 
 
+@pytest.mark.slow
 def test_a_group_that_is_hidden_hides_nothing_of_another_colouring(site):
     with chromium() as page:
         page.goto(f"{site}/Task_map")
@@ -56,6 +58,7 @@ def test_a_group_that_is_hidden_hides_nothing_of_another_colouring(site):
         assert page.evaluate(f"() => {PLOT}._fullData.every(trace => trace.visible === true)")
 
 
+@pytest.mark.slow
 def test_what_was_drawn_around_nothing_goes_again(site):
     with chromium() as page:
         page.goto(f"{site}/Task_map")
@@ -71,6 +74,7 @@ def test_what_was_drawn_around_nothing_goes_again(site):
         page.wait_for_function(f"() => !{PLOT}.layout.selections?.length")
 
 
+@pytest.mark.slow
 def test_a_click_is_told_once_however_often_the_map_was_changed(site):
     with chromium() as page:
         page.goto(f"{site}/Task_map")
@@ -110,6 +114,7 @@ def test_the_toolbar_saves_enlarges_and_sends_nothing(site):
         page.wait_for_function(f"() => {PLOT}._fullLayout.height === 600")
 
 
+@pytest.mark.slow
 def test_it_follows_the_theme_and_the_window(site):
     with chromium() as page:
         page.emulate_media(color_scheme="light")
@@ -124,6 +129,7 @@ def test_it_follows_the_theme_and_the_window(site):
         page.wait_for_function(f"width => Math.abs({PLOT}._fullLayout.width - width) < 2", arg=place["width"])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_said_and_the_page_goes_on(site):
     with chromium() as page:
         page.route("**/plotly.min.js*", lambda route: route.abort())
@@ -136,6 +142,7 @@ def test_what_cannot_be_drawn_is_said_and_the_page_goes_on(site):
         assert page.get_by_text("The figure could not be drawn").count() == 0
 
 
+@pytest.mark.slow
 def test_a_legend_answers_to_keys(site):
     with chromium() as page:
         page.goto(f"{site}/Task_map")
@@ -150,6 +157,7 @@ def test_a_legend_answers_to_keys(site):
             page.wait_for_timeout(500)  # two clicks within 300 ms are a double click
 
 
+@pytest.mark.slow
 def test_names_under_a_matrix_do_not_run_into_each_other(tmp_path):
     with dashboard(tmp_path / "demo", tmp_path / "log") as address, chromium(820) as page:
         for width in (820, 1280, 820):

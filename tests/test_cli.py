@@ -84,6 +84,7 @@ def test_an_expert_that_saw_the_images_is_no_candidate(capsys, bank_path, tmp_pa
     assert "expert-textures" in found
 
 
+@pytest.mark.slow
 def test_the_download_runs_by_itself(capsys, bank_path, tmp_path, shapes_folder):
     run_json(capsys, "recommend", shapes_folder, "--bank", bank_path, "--fit-head", "--out", tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "out" / "generic.zip") as archive:

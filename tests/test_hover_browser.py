@@ -33,6 +33,7 @@ def card(page):
     return page.get_by_test_id("hover-card")
 
 
+@pytest.mark.slow
 def test_a_point_shows_its_tasks_pictures(bank_path, tmp_path):
     forget_thumbnails(Bank(bank_path), "counts")
     with dashboard(bank_path, tmp_path / "log") as address, chromium() as page:

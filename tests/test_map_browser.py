@@ -53,6 +53,7 @@ HIDDEN = """side => document.querySelector(`.st-key-map_${side}_chart .js-plotly
   .filter(trace => trace.visible === 'legendonly').map(trace => trace.meta).sort()"""
 
 
+@pytest.mark.slow
 def test_a_group_seen_alone_is_so_on_both_maps_and_in_the_address(site):
     address, page = site
     page.goto(f"{address}/Task_map")
@@ -75,7 +76,7 @@ def test_a_group_seen_alone_is_so_on_both_maps_and_in_the_address(site):
     assert page.evaluate(HIDDEN, "left") == page.evaluate(HIDDEN, "right") == []
 
 
-@pytest.mark.parametrize("tool", ["Lasso Select", "Box Select"])
+@pytest.mark.parametrize("tool", ["Lasso Select", pytest.param("Box Select", marks=pytest.mark.slow)])
 def test_what_is_drawn_around_lights_up_everywhere(site, tmp_path, tool):
     address, page = site
     page.goto(f"{address}/Task_map")
@@ -153,7 +154,8 @@ def test_the_keys_alone_lead_from_a_task_to_its_matrix(site):
     assert page.get_by_test_id("stException").count() == 0
 
 
-@pytest.mark.parametrize("width", [820, pytest.param(1280, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [820, 1280])
 def test_no_page_is_wider_than_its_window(site, width):
     address, page = site
     page.set_viewport_size({"width": width, "height": 900})
@@ -194,6 +196,7 @@ LINKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", LINKS)
 def test_a_link_copied_after_clicks_opens_the_same_view(site, where):
     address, page = site

@@ -448,6 +448,7 @@ def test_uploads_that_nobody_started_work_on_go_after_a_day(open_page, bank_path
     assert new.exists()
 
 
+@pytest.mark.slow
 def test_a_result_whose_files_are_gone_is_no_traceback(open_page, bank_path, shapes_folder):
     store = JobStore(Bank(bank_path))
     job = store.submit("recommend", "mine", {"path": str(shapes_folder), "name": "mine", "fit": "none"})
@@ -530,6 +531,7 @@ def test_a_refused_upload_is_named_as_the_person_does_and_gone(open_page, bank_p
     assert not app.error and not app.exception
 
 
+@pytest.mark.slow
 def test_all_files_left_out_are_named_with_the_result(open_page, bank_path, shapes_folder):
     for file in sorted((shapes_folder / "star").glob("*.png"))[:7]:
         file.write_bytes(file.read_bytes()[:80])

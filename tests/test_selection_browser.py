@@ -35,6 +35,7 @@ def choose(page, label: str, option: str) -> None:
     settled(page)
 
 
+@pytest.mark.slow
 def test_rules_come_and_go_in_a_figure_that_stays_whole(app):
     with chromium() as page:
         problems = []
@@ -105,6 +106,7 @@ def test_a_persons_own_tables_are_judged(app, tmp_path):
         assert page.get_by_test_id("stException").count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["This+bank", "Published%3A+iNat%2BCUB"])
 @pytest.mark.parametrize("view", ["How+good+is+each+rule%3F", "Task+by+task", "Every+error"])
 def test_views_paint_and_fit_a_narrow_window(app, source, view):

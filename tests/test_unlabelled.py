@@ -64,6 +64,7 @@ def test_a_folder_without_labels_is_ranked_by_pseudotask(capsys, methods_path, f
     assert "not what you want to tell apart" in shown
 
 
+@pytest.mark.slow
 def test_labels_shuffled_or_absent_do_not_change_a_bit(capsys, methods_path, flat):
     def ranked(*more: str) -> dict:
         found = run_json(
@@ -79,6 +80,7 @@ def test_labels_shuffled_or_absent_do_not_change_a_bit(capsys, methods_path, fla
     assert ranked("--seed", "1")["ranking"] != absent["ranking"]
 
 
+@pytest.mark.slow
 def test_the_download_without_a_head_gives_features_by_itself(capsys, methods_path, flat, tmp_path):
     run_json(capsys, "recommend", flat, "--bank", methods_path, "--out", tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "out" / "expert-shapes.zip") as archive:
@@ -158,6 +160,7 @@ def test_a_bank_of_resnet18_gradients_compares_new_tasks_by_resnet18(
     assert 0 < result["ranking"][0]["fitted"]["accuracy"] <= 1  # by the expert, which sees 32 pixels
 
 
+@pytest.mark.slow
 def test_a_task_kept_by_other_networks_than_the_experts_leaves_them_comparable(
     capsys, monkeypatch, methods_path, shapes_folder, tmp_path, worlds
 ):

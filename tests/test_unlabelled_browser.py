@@ -16,6 +16,7 @@ from tests.unlabelled import write_flat
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.slow
 def test_an_unlabelled_zip_becomes_an_expert_that_gives_features(methods_path, tmp_path, shapes):
     flat = write_flat(tmp_path / "holiday photos", shapes.take(shapes.task.held_out), 40)
     archive = zip_folder(flat, tmp_path / "holiday photos.zip")

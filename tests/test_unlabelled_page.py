@@ -145,7 +145,8 @@ def test_a_bank_that_keeps_nothing_for_it_says_what_to_do(upload, bank_path, fla
     assert "python -m t2v_core bank methods" in unlike.help
 
 
-@pytest.mark.parametrize("case", ["unlabelled", pytest.param("tangent", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["unlabelled", "tangent"])
 def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_path, flat, shapes_folder, case):
     path, more = (flat, {}) if case == "unlabelled" else (shapes_folder, {"selector": "tangent", "fit": "top"})
     job = finished(methods_path, path, **more)
@@ -179,6 +180,7 @@ def test_a_result_is_shown_kept_and_survived_by_every_page(open_page, methods_pa
     assert "mine" in open_page("pages/3_Bank.py", methods_path).dataframe[0].value["name"].tolist()
 
 
+@pytest.mark.slow
 def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, shapes_folder):
     job = finished(methods_path, shapes_folder)
     store = JobStore(Bank(methods_path))
@@ -193,6 +195,7 @@ def test_a_job_of_an_earlier_version_is_still_shown(open_page, methods_path, sha
     assert "Start from:" in text(app)
 
 
+@pytest.mark.slow
 def test_a_bank_of_nothing_but_an_unlabelled_task(open_page, methods_path, flat, tmp_path, monkeypatch):
     job = finished(methods_path, flat)
     monkeypatch.setattr("t2v_core.bank.opening.DEMO", tmp_path / "no demo")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from t2v_core.bank.bank import Bank
-from t2v_core.embedding.pseudotask import embed_pseudotask
+from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.tangent import KEPT, embed_tangents
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import DecodedTask
@@ -22,7 +22,7 @@ def keep_methods(bank: Bank, probe: Probe, worlds: dict[str, WorldTask]) -> None
     tangents = embed_tangents([_one_batch(worlds[i].decoded) for i in ids], KEPT)
     for task_id, tangent in zip(ids, tangents, strict=True):
         record = records[task_id]
-        pseudo = embed_pseudotask(worlds[task_id].decoded, probe)
+        pseudo = embed_pseudotask(worlds[task_id].decoded, probe, PseudoTaskSettings(total_draws=500))
         bank.save_task(record, sets[record.image_set], [pseudo, tangent], probe.info)
 
 

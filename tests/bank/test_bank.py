@@ -74,7 +74,7 @@ def test_a_task_of_other_images_keeps_nothing_of_the_former(bank, bundled, chang
 
 def test_building_again_repeats_nothing(bank, worlds, monkeypatch):
     from t2v_core import building, filling
-    from tests.conftest import QUICK
+    from tests.conftest import FEW_DRAWS, QUICK
 
     def fail(*args, **kwargs):
         raise AssertionError("finished work was repeated")
@@ -85,7 +85,7 @@ def test_building_again_repeats_nothing(bank, worlds, monkeypatch):
     tasks = [replace(t, kind=kinds.get(t.id, t.kind)) for t in worlds.values()]
     before = bank.counts()
     spent = bank.facts()["build"]["seconds"]
-    again = building.build_demo(bank, tasks, training=QUICK, workers=1, report=lambda *_: None)
+    again = building.build_demo(bank, tasks, settings=FEW_DRAWS, training=QUICK, workers=1, report=lambda *_: None)
     assert bank.counts() == before
     built = bank.facts()["build"]
     assert built["seconds"] == again

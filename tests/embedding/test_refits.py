@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from t2v_core.embedding import refits
 from t2v_core.embedding.pseudotask import PseudoTaskSettings, embed_pseudotask
 from t2v_core.embedding.record import Embedding
 from t2v_core.embedding.refits import DEAR_IMAGES, IMAGES, REFITS
@@ -26,21 +27,23 @@ def by_pseudotask(task, probe, **how) -> Embedding:
 
 
 @pytest.mark.parametrize("embed", [by_task2vec, by_pseudotask])
-def test_refits_change_no_vector_and_repeat(shapes, bundled, embed):
+def test_refits_change_no_vector_and_repeat(shapes, bundled, embed, monkeypatch):
+    monkeypatch.setattr(refits, "REFITS", 3)
     plain, found, again = embed(shapes, bundled), *(embed(shapes, bundled, refits=True) for _ in range(2))
     assert plain.refits is None
-    assert found.refits.shape == (REFITS, len(found.vector))
+    assert found.refits.shape == (3, len(found.vector))
     np.testing.assert_array_equal(found.vector, plain.vector)
     np.testing.assert_array_equal(found.refits, again.refits)
     assert (found.refits.std(0) > 0).mean() > 0.9  # the heads do differ, and the filters with them
     assert found.space == plain.space
 
 
-def test_refits_tell_how_far_they_are_and_can_be_stopped(shapes, bundled):
+def test_refits_tell_how_far_they_are_and_can_be_stopped(shapes, bundled, monkeypatch):
+    monkeypatch.setattr(refits, "REFITS", 3)
     seen = []
     embed_task(shapes, bundled, Task2VecSettings(**QUICK), refits=True, progress=lambda *step: seen.append(step))
     heads = [(done, total) for done, total, text in seen if text == "other heads"]
-    assert heads == sorted(heads) and heads[-1] == (REFITS * IMAGES, REFITS * IMAGES)
+    assert heads == sorted(heads) and heads[-1] == (3 * IMAGES, 3 * IMAGES)
 
     def stop(done: int, total: int, text: str) -> None:
         if text == "other heads":

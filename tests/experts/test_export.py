@@ -50,11 +50,11 @@ def network_of(architecture: str) -> torch.nn.Module:
     ("architecture", "with_head"),
     [
         ("mobilenet_v3_small", True),
-        ("timm/resnet10t", False),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
                 ("mobilenet_v3_small", False),
+                ("timm/resnet10t", False),
                 ("timm/resnet10t", True),
                 ("squeezenet1_1", True),
                 ("squeezenet1_1", False),

@@ -108,6 +108,7 @@ def test_binary_attributes_agree_with_a_loop_over_both_answers(case):
     assert np.linalg.norm(np.mean(drawn, 0) - expected) < 4 * spread
 
 
+@pytest.mark.slow
 def test_montecarlo_converges_to_exact_at_the_expected_rate(case):
     probe, head, _, pixels, labels = case
     expected = run(probe, head, pixels, labels, estimator="exact").mean

@@ -132,6 +132,7 @@ def test_progress_and_results_do_not_touch_a_finished_job(store):
 # ---- workers that were taken for dead ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_that_slept_takes_its_place_again(store, shapes_folder, monkeypatch):
     monkeypatch.setenv("T2V_JOBS", "1")
     blocker = _pretend_running(store)

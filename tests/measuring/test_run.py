@@ -234,6 +234,7 @@ def test_titles_and_needs_are_stated_once_for_all(tiny_bank, tiny):
     }
 
 
+@pytest.mark.slow
 def test_the_variational_estimate_is_held_against_the_exact_one(tiny_bank, tiny):
     short = VariationalSettings(epochs=1, epoch_size=100)
     facts = variational_agreement(

@@ -47,6 +47,7 @@ def test_training_writes_what_loading_reads(tmp_path, halves):
     assert load_file(tmp_path / "bundled.safetensors")["fc.weight"].dtype == torch.float16
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_its_finished_parts(tmp_path, halves):
     said = []
 
