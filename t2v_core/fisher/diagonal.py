@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2v_core.errors import InputError
 from t2v_core.fisher import factors
 from t2v_core.fisher.capture import watch
 from t2v_core.fisher.layers import filter_means, patches
-from t2v_core.fisher.sums import ChunkSums, assign_chunks
+from t2v_core.fisher.sums import ChunkSums, assign_chunks, imbalance
 from t2v_core.probe.calls import Call
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.probe import Probe
@@ -33,8 +34,14 @@ from t2v_core.task.record import Progress
 KEEP_BYTES = 256 << 20
 """Input patches kept between the backward passes of one batch."""
 
-FIRST_LOOK = 5
+FIRST_LOOK = 10
 """Chunks done before an adaptive run first asks whether it may stop: fewer say little about the spread."""
+
+CHUNK_IMAGES = 64
+"""Images a chunk of an adaptive run has at most, so that of a large folder it need not look at a whole share."""
+
+BALANCE = 0.1
+"""Total variation by which the classes of the images that an adaptive run stops at may differ from equal shares."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,8 @@ class DiagonalSettings:
             expectation is no dearer and is taken instead.
         likelihood: ``"softmax"`` over classes, or ``"bernoulli"`` for independent binary attributes.
         chunks: parts to keep apart for the spread.
-        tolerance: stop once the relative standard error of F is below it; None uses every image.
+        tolerance: stop once the relative standard error of F is below it, and of every class about as large a share
+            has been seen; None uses every image.
         seed: of the drawn labels and of the chunks.
         batch_size: images a pass; it affects speed and memory, not the result.
         precision: ``"bfloat16"`` runs the network and the products of its gradients in it where it can, which is
@@ -62,6 +70,15 @@ class DiagonalSettings:
     seed: int = 0
     batch_size: int = 32
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse what no estimate can be made with."""
+        if self.estimator not in ("exact", "montecarlo", "signs") or self.likelihood not in ("softmax", "bernoulli"):
+            raise InputError(f"there is no estimator {self.estimator!r} under the likelihood {self.likelihood!r}")
+        if min(self.draws, self.chunks, self.batch_size) < 1:
+            raise InputError("draws, chunks and the batch size must be at least 1")
+        if self.tolerance is not None and not self.tolerance > 0:
+            raise InputError(f"a tolerance is a relative error above 0, not {self.tolerance:g}")
 
 
 def fisher_diagonal(
@@ -84,15 +101,20 @@ def fisher_diagonal(
         progress: called with images done.
 
     Returns:
-        Chunk sums; ``.mean`` is the embedding. With a tolerance they cover the chunks used.
+        Chunk sums, of ``settings.chunks`` chunks where there are as many images; ``.mean`` is the embedding. With a
+        tolerance they cover the images used.
     """
     settings = settings or DiagonalSettings()
     attributes = settings.likelihood == "bernoulli"
     classes = np.zeros(len(labels), dtype=np.int64) if attributes else np.asarray(labels)
     weights = class_weights(classes, 1 if attributes else len(head.bias))
-    chunk = assign_chunks(classes, settings.chunks, settings.seed)
+    adaptive = settings.tolerance is not None
+    parts = max(settings.chunks, -(-len(labels) // CHUNK_IMAGES)) if adaptive else settings.chunks
+    chunk = assign_chunks(classes, parts, settings.seed)
+    looks = np.flatnonzero(imbalance(classes, chunk)[:-1] <= BALANCE) + 1 if adaptive else np.empty(0, np.int64)
+    looks = looks[looks >= FIRST_LOOK].tolist()
     factor = _factor(settings, len(labels), len(head.bias), probe.device)
-    return _accumulate(probe, head, pixels, weights, chunk, factor, settings, progress)
+    return _accumulate(probe, head, pixels, weights, chunk, looks, factor, settings, progress).merged(settings.chunks)
 
 
 def _factor(
@@ -120,11 +142,12 @@ def _accumulate(
     pixels: np.ndarray,
     weights: np.ndarray,
     chunk: np.ndarray,
+    looks: list[int],
     factor: Callable[[Tensor, np.ndarray], Tensor],
     settings: DiagonalSettings,
     progress: Progress | None,
 ) -> ChunkSums:
-    """Add up the samples' squared gradients, chunk after chunk."""
+    """Add up the samples' squared gradients, chunk after chunk; after ``looks`` of them it may be enough."""
     layers = probe.weights()
     edges = np.concatenate([[0], np.cumsum([count for _, count in probe.info.layers])])
     parts = int(chunk.max()) + 1
@@ -133,6 +156,7 @@ def _accumulate(
     share = torch.zeros(0)
     several = False
     kept: dict[int, list[Tensor]] = {}
+    tolerance = settings.tolerance or 0.0
     half = torch.bfloat16 if settings.precision == "bfloat16" else None
 
     def add(number: int, call: Call, delta: Tensor) -> None:
@@ -145,7 +169,6 @@ def _accumulate(
         values = filter_means(call, slices, delta, batch)
         sums[:, edges[number] : edges[number + 1]] += share @ values.double()
 
-    used = parts
     # In eval mode each sample's gradient depends on itself alone, so one pass serves a batch.
     batch_size = 1 if probe.one_by_one else settings.batch_size
     for start in range(0, len(order), batch_size):
@@ -166,12 +189,11 @@ def _accumulate(
         if progress is not None:
             progress(done, len(order), "Fisher")
         complete = parts if done == len(order) else int(chunk[order[done]])
-        if settings.tolerance is not None and FIRST_LOOK <= complete < parts:
-            finished = _sums(sums, weights, chunk, complete)
-            if finished.relative_error <= settings.tolerance:
-                used = complete
-                break
-    return _sums(sums, weights, chunk, used)
+        while looks and looks[0] <= complete:  # one after the other, however many a batch completes
+            found = _sums(sums, weights, chunk, looks.pop(0))
+            if found.relative_error <= tolerance:
+                return found
+    return _sums(sums, weights, chunk, parts)
 
 
 def _sums(sums: Tensor, weights: np.ndarray, chunk: np.ndarray, used: int) -> ChunkSums:

@@ -67,18 +67,20 @@ def draw_labels(probabilities: Tensor, uniforms: Tensor) -> Tensor:
 
 def bernoulli_exact(logits: Tensor) -> Tensor:
     """The K vectors sqrt(p_k (1 - p_k)) e_k: attributes are independent given the image."""
-    p = torch.sigmoid(logits)
-    return torch.diag_embed(torch.sqrt(p * (1 - p))).transpose(0, 1)
+    return torch.diag_embed(_deviations(logits)).transpose(0, 1)
 
 
 def bernoulli_drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
     """The vectors (y - p) / sqrt(S) for S sets of attributes y drawn from p; ``uniforms [B, S, K]``."""
-    p = torch.sigmoid(logits)
-    drawn = (uniforms < p[:, None].double()).to(p.dtype)
-    return (drawn - p[:, None]).transpose(0, 1) / uniforms.shape[1] ** 0.5
+    p, rest = torch.sigmoid(logits.double())[:, None], torch.sigmoid(-logits.double())[:, None]
+    return (torch.where(uniforms < p, rest, -p).transpose(0, 1) / uniforms.shape[1] ** 0.5).to(logits.dtype)
 
 
 def bernoulli_signed(logits: Tensor, signs: Tensor) -> Tensor:
     """Likewise with S sets of signs ``[B, S, K]``."""
-    p = torch.sigmoid(logits)
-    return (signs.to(p.dtype) * torch.sqrt(p * (1 - p))[:, None]).transpose(0, 1) / signs.shape[1] ** 0.5
+    return (signs.to(logits.dtype) * _deviations(logits)[:, None]).transpose(0, 1) / signs.shape[1] ** 0.5
+
+
+def _deviations(logits: Tensor) -> Tensor:
+    """sqrt(p_k (1 - p_k)) ``[B, K]``; 1 - p from the other side, where nothing of it is lost in p being near 1."""
+    return torch.sqrt(torch.sigmoid(logits.double()) * torch.sigmoid(-logits.double())).to(logits.dtype)

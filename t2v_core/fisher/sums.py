@@ -22,6 +22,13 @@ class ChunkSums:
     weights: NDArray[np.float64]
     samples: int
 
+    def merged(self, count: int) -> ChunkSums:
+        """The same in at most so many chunks: neighbours add up."""
+        if len(self.weights) <= count:
+            return self
+        first = np.arange(count) * len(self.weights) // count
+        return ChunkSums(np.add.reduceat(self.sums, first), np.add.reduceat(self.weights, first), self.samples)
+
     @property
     def mean(self) -> NDArray[np.float64]:
         """``[D]`` the mean over all samples used."""
@@ -73,3 +80,19 @@ def assign_chunks(labels: np.ndarray, chunks: int, seed: int) -> NDArray[np.int6
     turns = [rng.permutation(chunks) for _ in range(len(rest) // chunks + 1)]
     chunk[rest] = np.concatenate(turns)[: len(rest)]
     return chunk
+
+
+def imbalance(classes: np.ndarray, chunk: np.ndarray) -> NDArray[np.float64]:
+    """How far the first c + 1 chunks are from holding the same share of every class: ``[C]``, in total variation.
+
+    It is 1 while a class is missing, since nothing in the chunks at hand would show what that does to a mean.
+
+    Args:
+        classes: ``[N]`` of the samples.
+        chunk: ``[N]`` their chunks.
+    """
+    classes = np.unique(classes, return_inverse=True)[1]
+    there = np.zeros((classes.max() + 1, chunk.max() + 1))
+    np.add.at(there, (classes, chunk), 1)
+    share = there.cumsum(1) / there.sum(1, keepdims=True)
+    return np.where((share == 0).any(0), 1.0, np.abs(share / share.sum(0) - 1 / len(share)).sum(0) / 2)

@@ -14,10 +14,10 @@ import torchvision
 from torch import nn
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
+from t2v_core.errors import InputError
 from t2v_core.fisher.capture import watch
 from t2v_core.fisher.diagonal import FIRST_LOOK, DiagonalSettings, fisher_diagonal
 from t2v_core.fisher.factors import draw_labels
-from t2v_core.fisher.sums import assign_chunks, relative_standard_error, standard_error
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.heads import Head, fit_heads, fit_regularised_head
 from t2v_core.probe.probe import Probe, make_probe
@@ -173,6 +173,36 @@ def test_an_adaptive_run_stops_when_the_error_is_small_enough(case):
     assert strict.samples == len(labels)
 
 
+def test_where_an_adaptive_run_stops_does_not_depend_on_the_batch_size(case):
+    probe, head, _, pixels, labels = case
+    pixels, labels = np.tile(pixels, (6, 1, 1, 1)), np.tile(labels, 6)
+    tolerance = 2 * run(probe, head, pixels, labels).relative_error
+    small, large = (run(probe, head, pixels, labels, tolerance=tolerance, batch_size=size) for size in (3, 64))
+    assert small.samples == large.samples < len(labels)
+    np.testing.assert_allclose(small.sums, large.sums, rtol=1e-4, atol=1e-12)
+
+
+def test_an_adaptive_run_leaves_no_class_out(case):
+    """Of 118 images of one class and 2 of another many chunks may hold none of the other, and then are of one mind."""
+    probe, head, _, pixels, labels = case
+    few = np.flatnonzero(labels == 0)[:1], np.flatnonzero(labels == 1)[:1]
+    rows, labels = np.repeat(np.concatenate(few), (118, 2)), np.repeat([0, 1], (118, 2))
+    pair = replace(head, weight=head.weight[:2], bias=head.bias[:2])
+    whole = run(probe, pair, pixels[rows], labels, estimator="exact")
+    for seed in range(8):
+        found = run(probe, pair, pixels[rows], labels, estimator="exact", tolerance=0.2, seed=seed)
+        assert np.linalg.norm(found.mean - whole.mean) < 0.25 * np.linalg.norm(whole.mean)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"draws": 0}, {"chunks": 0}, {"batch_size": 0}, {"tolerance": 0.0}, {"estimator": "x"}, {"likelihood": "x"}],
+)
+def test_settings_that_make_no_estimate_are_refused(settings):
+    with pytest.raises(InputError):
+        DiagonalSettings(**settings)
+
+
 def test_does_not_depend_on_the_batch_size(case):
     probe, head, _, pixels, labels = case
     a = run(probe, head, pixels, labels, batch_size=3)
@@ -289,40 +319,3 @@ def test_other_architectures_agree_with_the_loop(name):
     expected = fisher_of_drawn_labels(probe.network, linear_of(head), images, drawn)
     found = run(probe, head, pixels, np.array([0, 1])).mean
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14 * expected.max())
-
-
-def test_some_chunks_of_small_classes_hold_no_pattern_of_classes():
-    """Of 100 classes with 4 images each, the first 5 of 16 chunks are a sample of all, whatever their numbers."""
-    labels = np.repeat(np.arange(100), 4)
-    present = np.zeros(100)
-    for seed in range(200):
-        chunk = assign_chunks(labels, 16, seed)
-        assert np.bincount(chunk).tolist() == [25] * 16
-        present += np.bincount(labels[chunk < 5], minlength=100) / 200
-    assert present.mean() == pytest.approx(4 * 5 / 16)
-    assert np.ptp(present) < 0.6  # the same number of each, but for chance: some six standard errors of 0.07
-
-
-def test_every_chunk_has_samples_whatever_the_classes():
-    for sizes in ([2, 1], [1, 1, 1, 1, 1], [17, 3], [1, 40]):
-        labels = np.repeat(np.arange(len(sizes)), sizes)
-        counts = np.bincount(assign_chunks(labels, 16, seed=0), minlength=min(16, len(labels)))
-        assert np.ptp(counts) <= 1
-
-
-def test_the_standard_error_is_that_of_a_mean_of_chunks():
-    means = np.random.default_rng(0).normal(size=(8, 5))
-    found = standard_error(means, np.full(8, 1 / 8))
-    np.testing.assert_allclose(found, means.std(0, ddof=1) / np.sqrt(8))
-    relative = relative_standard_error(means, np.full(8, 1 / 8))
-    assert relative == pytest.approx(np.linalg.norm(found) / np.linalg.norm(means.mean(0)))
-    assert np.isnan(standard_error(means[:1], np.ones(1))).all()
-    # A chunk of no weight has no say.
-    np.testing.assert_array_equal(standard_error(means[:2], np.array([1.0, 0.0])), 0)
-
-
-def test_chunks_are_even_in_every_class():
-    labels = np.repeat([0, 1, 2], [40, 20, 10])
-    chunk = assign_chunks(labels, 5, seed=0)
-    table = np.array([[np.sum((chunk == c) & (labels == k)) for k in range(3)] for c in range(5)])
-    assert (np.ptp(table, axis=0) <= 1).all()

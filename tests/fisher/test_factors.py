@@ -52,6 +52,20 @@ def test_the_exact_bernoulli_factor_is_the_variance_of_each_attribute():
     torch.testing.assert_close(second_moment(bernoulli_exact(logits)), torch.diag_embed(p * (1 - p)))
 
 
+@given(st.floats(-40, 40), st.integers(0, 1))
+def test_a_sure_attribute_counts_alike_whichever_way_it_is_named(logit, side):
+    """In single precision too, where 1 - p has no digits left for p near 1."""
+    logits = torch.tensor([[logit]], dtype=torch.float32)
+    expected = torch.sigmoid(logits.double()) * torch.sigmoid(-logits.double())
+    torch.testing.assert_close(second_moment(bernoulli_exact(logits)).double()[0], expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(bernoulli_exact(logits), bernoulli_exact(-logits), rtol=1e-6, atol=0)
+    signs = torch.full((1, 1, 1), 2 * side - 1)
+    torch.testing.assert_close(bernoulli_signed(logits, signs).abs(), bernoulli_exact(logits), rtol=1e-6, atol=0)
+    drawn = bernoulli_drawn(logits, torch.tensor([[[float(side)]]]))  # 0 draws it, 1 draws none
+    missed = torch.sigmoid(logits.double() if side else -logits.double()).float()
+    torch.testing.assert_close(drawn.abs()[0], missed, rtol=1e-6, atol=0)
+
+
 def test_the_drawn_bernoulli_factor_is_right_on_average():
     logits = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
     u = torch.rand(2, 200_000, 3, generator=torch.Generator().manual_seed(2))
