@@ -117,10 +117,13 @@ def _job_row(store: JobStore, job: Job) -> None:
     ):
         store.resume(job.id)
         st.rerun(scope="fragment")
-    if not job.active and row.button("Remove", key=f"remove{job.id}", help="Also removes its uploaded images."):
-        with suppress(InputError):  # someone has removed it already, or started it again
-            store.remove(job.id)
-        st.rerun(scope="fragment")
+    if not job.active:
+        with row.popover("Remove"):
+            st.markdown("Its images, its result and its downloads go too. A task kept in the bank stays.")
+            if st.button("Remove for good", key=f"remove{job.id}"):
+                with suppress(InputError):  # someone has removed it already, or started it again
+                    store.remove(job.id)
+                st.rerun(scope="fragment")
 
 
 def transfer_tab(bank: Bank) -> None:

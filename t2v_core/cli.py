@@ -17,17 +17,23 @@ from typing import Any, NoReturn
 
 from t2v_core import __version__
 from t2v_core.bank.bank import Bank, default_location
+from t2v_core.bank.records import called
 from t2v_core.commands.arguments import target
 from t2v_core.commands.audit import add_audit
 from t2v_core.commands.bank import add_bank
 from t2v_core.commands.errors import add_errors
 from t2v_core.commands.experts import add_experts_commands
-from t2v_core.commands.output import say, show_facts
+from t2v_core.commands.output import say, tell
 from t2v_core.commands.probes import add_probes
 from t2v_core.commands.report import add_report
 from t2v_core.commands.tasks import add_tasks
+from t2v_core.embedding.record import DOMAIN, PSEUDOTASK
+from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
 from t2v_core.plain_json import as_json
+
+NEAREST = 10
+"""Pairs of tasks that ``distances`` names."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     # Without defaults of their own: those of an action would undo what was said before its name.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--bank", help=f"folder or database URL (default: {default_location()})")
-    common.add_argument("--device", help="auto, cpu or cuda")
-    common.add_argument("--seed", type=_seed)
+    common.add_argument("--device", help="auto (the default), cpu or cuda")
+    common.add_argument("--seed", type=_seed, help="of all that is drawn at random (default: 0)")
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object")
 
     parser = _Parser(prog="python -m t2v_core", description="Which pre-trained expert to start from.")
@@ -88,9 +94,11 @@ def _parser() -> argparse.ArgumentParser:
 
     add_tasks(command, commands)
     add_bank(command, commands)
-    added = command(commands, "distances", _distances, show_facts, "Distances between all tasks of the bank.")
-    added.add_argument("--metric", default="symmetric", choices=["symmetric", "asymmetric", "domain"])
-    added.add_argument("--out", type=Path, metavar="matrix.csv")
+    added = command(commands, "distances", _distances, _show_distances, "Distances between all tasks of the bank.")
+    added.add_argument(
+        "--metric", default="symmetric", choices=["symmetric", "asymmetric", DOMAIN, PSEUDOTASK, TANGENT]
+    )
+    added.add_argument("--out", type=Path, metavar="matrix.csv", help="write the whole matrix here")
     add_experts_commands(command, commands)
     add_errors(command, commands)
     add_audit(command, commands)
@@ -107,11 +115,25 @@ def _seed(text: str) -> int:
 
 
 def _distances(o: argparse.Namespace) -> dict[str, Any]:
-    from t2v_core.space.matrix import task_distances
+    from t2v_core.space.matrix import nearest_pairs, task_distances
 
     out = target(o.out) if o.out else None
-    frame = task_distances(Bank(o.bank, demo=True), o.metric)
+    bank = Bank(o.bank, demo=True)
+    frame = task_distances(bank, o.metric)
+    if frame.empty:
+        raise InputError(
+            f"the bank at {o.bank} holds no distances of this kind ({o.metric}); see `bank methods --help`"
+        )
     if out:
         frame.to_csv(out)
-    result = {"metric": o.metric, "tasks": list(frame.index), "file": str(o.out) if o.out else None}
+    names = called(bank.tasks())
+    nearest = [{"target": names[a], "source": names[b], "distance": d} for a, b, d in nearest_pairs(frame, NEAREST)]
+    result = {"metric": o.metric, "tasks": list(frame.index), "nearest": nearest, "file": str(o.out) if o.out else None}
     return result if o.out else result | {"matrix": frame.to_numpy().tolist()}
+
+
+def _show_distances(r: dict[str, Any]) -> None:
+    print(f"{len(r['tasks'])} tasks, {r['metric']} distance; the nearest:")
+    for pair in r["nearest"]:
+        tell(f"{pair['distance']:9.5f}  {pair['target']} – {pair['source']}")
+    tell(f"written to {r['file']}" if r["file"] else "The whole matrix: --out matrix.csv, or --json.")

@@ -15,7 +15,7 @@ from t2v_core.bank.records import ExpertRecord, TaskRecord, called
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, Embedding
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
-from t2v_core.experts.compare import Fitted, compare_experts
+from t2v_core.experts.compare import Fitted, compare_experts, paired_gain
 from t2v_core.experts.export import export_expert
 from t2v_core.experts.images import pixels_at
 from t2v_core.experts.weights import load_expert
@@ -108,8 +108,9 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     task.seconds["rank"] = ranked_at - begin - sum(task.seconds.values())
     task.seconds["fit heads"] = time.perf_counter() - ranked_at
     facts = target.facts
-    rows = _ranking(ranked, experts, {t.id: t for t in bank.tasks()}, usual, fitted, _classes(task, chosen))
-    generic = _fitted_json(fitted.get(GENERIC))
+    heads = _heads_json(fitted, ranked[0].expert_id)
+    rows = _ranking(ranked, experts, {t.id: t for t in bank.tasks()}, usual, heads, _classes(task, chosen))
+    generic = heads.get(GENERIC)
     result = {
         "task": {
             **asdict(replace(task.record, created=time.time())),
@@ -181,7 +182,7 @@ def _ranking(
     experts: dict[str, ExpertRecord],
     tasks: dict[str, TaskRecord],
     usual: np.ndarray,
-    fitted: dict[str, Fitted],
+    heads: dict[str, dict[str, Any]],
     classes: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     known = usual[np.isfinite(usual)]
@@ -199,16 +200,21 @@ def _ranking(
                 "task_classes": list(source.classes),
                 "task_images": sum(source.counts) - source.held_out,
                 "reason": reason(r, source, known, classes),
-                "fitted": _fitted_json(fitted.get(r.expert_id)),
+                "fitted": heads.get(r.expert_id),
             }
         )
     return rows
 
 
-def _fitted_json(fitted: Fitted | None) -> dict[str, Any] | None:
-    if fitted is None:
-        return None
-    return {name: getattr(fitted, name) for name in ("accuracy", "low", "high", "n", "how")}
+def _heads_json(fitted: dict[str, Fitted], nearest: str) -> dict[str, dict[str, Any]]:
+    """What each head gets right, and by how much it is ahead of that on the nearest expert and the generic network."""
+    found = {}
+    for expert_id, one in fitted.items():
+        found[expert_id] = {name: getattr(one, name) for name in ("accuracy", "low", "high", "n", "how")}
+        for name, other in (("over_nearest", nearest), ("over_generic", GENERIC)):
+            if other in fitted and other != expert_id:
+                found[expert_id][name] = asdict(paired_gain(one, fitted[other], len(fitted) - 1))
+    return found
 
 
 def _write(

@@ -110,6 +110,18 @@ def test_distances_match_and_go_to_csv(capsys, bank_path, tmp_path):
     assert (np.diag(matrix) == 0).all()
     run_json(capsys, "distances", "--bank", bank_path, "--out", tmp_path / "m.csv", "--metric", "asymmetric")
     assert (tmp_path / "m.csv").read_text().count("\n") == 9
+    said = run(capsys, "distances", "--bank", bank_path)[1].splitlines()
+    assert said[0] == "8 tasks, symmetric distance; the nearest:"
+    near = float(np.sort(matrix[np.triu_indices(8, 1)])[0])
+    assert said[1].startswith(f"{near:9.5f}  ") and len(said) == 12
+    code, _, err = run(capsys, "distances", "--bank", bank_path, "--metric", "tangent")
+    assert code == 2 and "holds no distances of this kind" in err
+
+
+def test_a_task_of_ones_own_can_be_removed(capsys, bank_path, shapes_folder):
+    kept = run_json(capsys, "embed", shapes_folder, "--bank", bank_path, "--save", "--name", "mine")["id"]
+    assert run_json(capsys, "bank", "remove", kept, "--bank", bank_path) == {"removed": kept}
+    assert kept not in {row["id"] for row in run_json(capsys, "bank", "list", "--bank", bank_path)["rows"]}
 
 
 ERRORS = ROOT / "t2v_core" / "selection" / "data" / "inat_cub_errors.csv"

@@ -27,6 +27,10 @@ def keep(bank: Bank, task_id: str, out: Path) -> None:
     if any(t.id == task_id for t in bank.tasks()):
         st.success("The task is kept in the bank.")
         _pictures_of_kept(bank, task_id, strip)
+        trained = any(e.task_id == task_id for e in bank.experts())  # such a task stays
+        if not trained and own and st.button("Take it out of the bank again", icon=":material/undo:"):
+            bank.delete_task(task_id)
+            st.rerun()
         return
     if own is None:
         return

@@ -48,7 +48,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         if best:
             st.markdown(f"{'' if advice.measured else '**Why.** '}{told(best['reason'])}")
         word = result["certainty"].split(":")[0]
-        measured = "Those intervals, of the same images, do not overlap. The order by distance alone: "
+        measured = "That difference, on the same images, is more than chance. The order by distance alone: "
         st.markdown(f"**How sure.** {measured if advice.measured else ICONS.get(word, '')} {result['certainty']}")
         st.markdown(f"{result['familiarity']}")
         if result["teacher"]:

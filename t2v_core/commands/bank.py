@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import UPLOAD
 from t2v_core.commands.output import Reporter, show_facts, show_rows
 from t2v_core.errors import InputError
 
@@ -50,6 +51,10 @@ def add_bank(command: Callable[..., argparse.ArgumentParser], commands: Any) -> 
         ("export", _bank_export, "Write the bank to one zip."),
     ):
         command(bank, name, run, show_facts, about).add_argument("file", type=Path)
+    about = "Take a task that you added out of the bank, with all that was measured on it."
+    command(bank, "remove", _bank_remove, show_facts, about).add_argument(
+        "task", help="its id, as `bank list` shows it"
+    )
     verified = command(bank, "verify", _bank_verify, show_facts, "Recompute one task and one error; compare.")
     verified.add_argument("--data", type=Path, help="CIFAR-100; without it a task made by code is checked")
     verified.add_argument("--task")
@@ -113,6 +118,14 @@ def _bank_pictures(o: argparse.Namespace) -> dict[str, Any]:
     added = add_missing(bank, [*glyphs.tasks(o.seed), *synthetic.tasks(o.seed)])
     bank.close()
     return {"bank": o.bank, "added": added}
+
+
+def _bank_remove(o: argparse.Namespace) -> dict[str, Any]:
+    bank = Bank(o.bank, demo=True)
+    if any(t.id == o.task and t.kind != UPLOAD for t in bank.tasks()):
+        raise InputError(f"task {o.task!r} belongs to the bank; only tasks that people added can be removed")
+    bank.delete_task(o.task)
+    return {"removed": o.task}
 
 
 def _bank_verify(o: argparse.Namespace) -> dict[str, Any]:

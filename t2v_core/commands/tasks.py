@@ -63,7 +63,13 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
             choices=["float32", "bfloat16"],
             help="bfloat16 is faster on machines that have it and moves distances by less than noise does",
         )
-        added.add_argument("--max-images", type=int, default=2000, metavar="M")
+        added.add_argument(
+            "--max-images",
+            type=int,
+            default=2000,
+            metavar="M",
+            help="look at so many at most, drawn class by class (default: 2000)",
+        )
         if name == "embed":
             added.add_argument(
                 "--method",
@@ -85,7 +91,7 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
                 help="with --save: six small pictures too, which all who use the bank will see",
             )
         else:
-            added.add_argument("--top", type=int, default=5)
+            added.add_argument("--top", type=int, default=5, help="how many experts to show (default: 5)")
             added.add_argument("--method", choices=ESTIMATORS, help=ESTIMATED)
             added.add_argument(
                 "--selector",
@@ -197,7 +203,8 @@ def _recommend(o: argparse.Namespace) -> dict[str, Any]:
     options = _options(o, method=o.method, selector=o.selector, top=o.top, fit=fit)
     out = target(o.out, folder=True) if o.out else None
     result = recommend(Bank(o.bank, demo=True), options, out, Reporter())
-    return result | {"ranking": result["ranking"] if o.all else result["ranking"][: o.top]}
+    shown = result["ranking"] if o.all else result["ranking"][: o.top]
+    return result | {"ranking": shown, "out": str(out) if out else None}
 
 
 def _show_recommend(r: dict[str, Any]) -> None:
@@ -223,3 +230,8 @@ def _show_recommend(r: dict[str, Any]) -> None:
         print(r["teacher"]["sentence"])
     if not r["task"]["learnable"]:
         print(given_up(r["track_record"]))
+    if r["out"]:
+        tell(
+            f"Written to {r['out']}: result.json, and {r['advice']['expert_id']}.zip with the expert to start from, "
+            "beside those it was compared with; unpack it and read its README.md."
+        )

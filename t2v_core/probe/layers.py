@@ -22,7 +22,12 @@ LAST_SHARE = 0.25
 TOLERANCE = 1e-2
 """Relative to the largest: by how much the same image may differ alone and among others, by rounding."""
 
-PRODUCTS = frozenset({"matmul", "mm", "bmm", "addmm", "baddbmm", "bilinear"})
+RECURRENT = frozenset({f"{kind}{cell}" for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu") for cell in ("", "_cell")})
+
+PRODUCTS = RECURRENT | {
+    *("matmul", "__matmul__", "__rmatmul__", "mm", "mv", "bmm", "addmm", "addmv", "addbmm", "baddbmm", "bilinear"),
+    *("einsum", "tensordot", "inner", "chain_matmul", "linalg_multi_dot"),
+}
 """Names of torch's other products: a matrix in one of them is multiplied by, whoever keeps it."""
 
 
@@ -79,15 +84,26 @@ class _Met:
 
 
 class _Tracer(Listener):
-    """Notes the calls with each of a network's weights, and weights that are used in any other way."""
+    """Notes the calls with each of a network's weights, and weights that are used in any other way.
+
+    Attributes:
+        images: that the network is run with.
+        names, places: of its parameters, by the object and by where it lies.
+        multiplied: weights of layers that multiply.
+        met: calls that are read, by the weight's name.
+        unread: weights that are used otherwise, and by which function.
+        products: matrices in products that are not read, by which function, and how many numbers came out.
+    """
 
     def __init__(self, network: nn.Module, images: int) -> None:
         super().__init__(self._note)
         self.images = images
         self.names = {id(value): name for name, value in weights_by_name(network).items()}
+        self.places = {_place(value): name for name, value in weights_by_name(network).items() if value.numel()}
         self.multiplied = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear | _ConvNd)}
         self.met: dict[str, list[_Met]] = {}
         self.unread: dict[str, str] = {}
+        self.products: dict[str, tuple[str, int]] = {}
 
     def _note(self, call: Call, output: Tensor) -> Tensor:
         name = self.names.get(id(call.weight))
@@ -102,13 +118,25 @@ class _Tracer(Listener):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Look at the arguments of every function that is no product this engine reads."""
         output = super().__torch_function__(func, types, args, kwargs)
-        if isinstance(output, Tensor) and read_call(func, args, kwargs or {}) is None:
-            what = getattr(func, "__name__", str(func))
+        what = getattr(func, "__name__", str(func))
+        call = read_call(func, args, kwargs or {})
+        if call is not None:
+            if id(call.weight) not in self.names and (part := self.places.get(_place(call.weight))) is not None:
+                self.unread.setdefault(part, f"{what} with a part of it")
+        elif isinstance(output, Tensor) or what in PRODUCTS:
             for value in _tensors([*args, *(kwargs or {}).values()]):
-                name, product = self.names.get(id(value)), what in PRODUCTS and value.dim() > 1
-                if name is not None and (product or id(value) in self.multiplied):
-                    self.unread.setdefault(name, what)
+                if id(value) in self.multiplied:
+                    self.unread.setdefault(self.names[id(value)], what)
+                # A matrix is known by where it lies, turned or reshaped as it may be.
+                elif what in PRODUCTS and value.dim() > 1 and (own := self.places.get(_place(value))) is not None:
+                    made = output if isinstance(output, Tensor) else output[0]
+                    self.products.setdefault(own, (what, made.numel()))
         return output
+
+
+def _place(value: Tensor) -> int:
+    """Where a tensor's numbers lie, which its views share."""
+    return value.untyped_storage().data_ptr()
 
 
 def _tensors(arguments: Sequence[Any]) -> Iterator[Tensor]:
@@ -146,7 +174,9 @@ def trace(network: nn.Module, size: int, device: torch.device) -> tuple[Tensor, 
         apart.append(network(images[1:]))
     if not torch.allclose(together, torch.cat(apart), rtol=TOLERANCE, atol=TOLERANCE * float(together.abs().max())):
         raise InputError("this network cannot be a probe: an image's features depend on the others in its batch")
-    for name, what in both.unread.items():
+    # A product that is no larger for two images was not with them, such as a table that is looked up by one.
+    others = {name: what for name, (what, size) in both.products.items() if first.products.get(name) != (what, size)}
+    for name, what in (both.unread | others).items():
         raise InputError(
             f"this network cannot be a probe: layer {name!r} uses its weights in a way whose filters cannot be told "
             f"apart ({what}); choose a network of plain convolutions and linear layers"

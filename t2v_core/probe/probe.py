@@ -16,6 +16,9 @@ from t2v_core.probe.layers import LayerChoice, check_readable, last_stage, trace
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.record import InputSpec, Progress
 
+LEAST_SQUARE = 1e-12
+"""Of a layer's weights, where they are all zero: its prior precision stays a number."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -129,7 +132,7 @@ def make_probe(
         title=title,
         weights_hash=weights_hash,
         layers=tuple((run.name, len(run.weight)) for run in chosen),
-        prior_precision=tuple(float(1 / run.weight.double().pow(2).mean()) for run in chosen),
+        prior_precision=tuple(float(1 / run.weight.double().pow(2).mean().clamp_min(LEAST_SQUARE)) for run in chosen),
         spec=spec,
         feature_dim=int(features.shape[1]),
         provenance=provenance,

@@ -72,6 +72,24 @@ def task_distances(
     return pd.DataFrame(matrix, index=ids, columns=ids)
 
 
+def nearest_pairs(distance: pd.DataFrame, count: int) -> list[tuple[str, str, float]]:
+    """The pairs with the smallest distance, nearest first: target, source, distance.
+
+    Of two tasks whose distance is the same in both directions one pair is given.
+
+    Args:
+        distance: between tasks, as ``task_distances`` gives them.
+        count: how many at most.
+    """
+    values = distance.to_numpy(float)
+    rows, columns = np.nonzero(~np.eye(len(values), dtype=bool) & np.isfinite(values))
+    once = (rows < columns) | (values[rows, columns] != values[columns, rows])
+    rows, columns = rows[once], columns[once]
+    first = np.argsort(values[rows, columns], kind="stable")[:count]
+    ids = list(distance.index)
+    return [(ids[r], ids[c], float(values[r, c])) for r, c in zip(rows[first], columns[first], strict=True)]
+
+
 def placeable(distance: pd.DataFrame) -> pd.DataFrame:
     """Without tasks that have no distance to any other: their embedding is missing or wholly zero."""
     known = (np.isfinite(distance.to_numpy()).sum(1) > 1) | (len(distance) == 1)

@@ -14,7 +14,7 @@ from safetensors.numpy import load as load_safetensors
 
 from t2v_core.bank.records import ExpertRecord
 from t2v_core.errors import InputError
-from t2v_core.experts.compare import compare_experts, fold_numbers, wilson
+from t2v_core.experts.compare import Fitted, compare_experts, fold_numbers, paired_gain, wilson
 from t2v_core.experts.errors import balanced_error, task_errors
 from t2v_core.experts.export import export_expert
 from t2v_core.experts.schedules import Schedule
@@ -39,6 +39,46 @@ def test_the_better_expert_is_seen_to_be_better():
     assert better.low > worse.high
     assert (better.n, better.how) == (120, "5-fold cross validation")
     assert worse.low < 1 / 3 < worse.high + 0.1
+
+
+def outcome(right) -> Fitted:
+    right = np.asarray(right, dtype=bool)
+    return Fitted(float(right.mean()), 0, 1, len(right), "", None, right)
+
+
+def test_a_paired_difference_by_hand():
+    """Of 75 images 12 that only one gets and 2 that only the other gets, and one in four singled out: a clear case."""
+    one, other = outcome([1] * 59 + [1] * 12 + [0] * 2 + [0] * 2), outcome([1] * 59 + [0] * 12 + [1] * 2 + [0] * 2)
+    found = paired_gain(one, other)
+    shift, half = 10 / 77, 1.959964 * np.sqrt(15 - 100 / 77) / 77
+    assert (found.gain, found.low, found.high) == pytest.approx((10 / 75, shift - half, shift + half), rel=1e-6)
+    assert paired_gain(one, other, 4).low < found.low
+    back = paired_gain(other, one)
+    assert (back.gain, back.low, back.high) == pytest.approx((-found.gain, -found.high, -found.low))
+    same = paired_gain(one, one)
+    assert same.gain == 0 and same.low < 0 < same.high
+
+
+def test_the_interval_of_a_paired_difference_holds_what_it_says():
+    rng = np.random.default_rng(0)
+    chances = {(1, 1): 0.6, (1, 0): 0.2, (0, 1): 0.1, (0, 0): 0.1}
+    held = 0
+    for _ in range(600):
+        drawn = np.array(list(chances))[rng.choice(4, 60, p=list(chances.values()))]
+        found = paired_gain(outcome(drawn[:, 0]), outcome(drawn[:, 1]))
+        held += found.low <= 0.1 <= found.high
+    assert 0.92 < held / 600 < 0.98
+
+
+def test_heads_are_compared_on_the_same_images():
+    good, labels = features(4)
+    bad, _ = features(0.0, 1)
+    held = np.arange(120) % 4 == 0
+    for rows in (np.zeros(120, bool), held):
+        better, worse = compare_experts(torch.stack([good, bad]), labels, rows)
+        assert len(better.right) == len(worse.right) == better.n
+        assert better.right.mean() == better.accuracy
+        assert paired_gain(better, worse).low > 0
 
 
 def test_held_out_images_are_the_test_where_there_are_some():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -158,6 +160,64 @@ class Mixing(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = self.conv(x).mean((2, 3))
         return z - z.mean(0)
+
+
+class Raw(nn.Module):
+    """A matrix of its own beside a convolution, multiplied by in one way or another."""
+
+    def __init__(self, how: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.own = nn.Parameter(torch.randn(4, 4))
+        self.how = how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.how(self.conv(x).mean((2, 3)), self.own)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda z, w: z @ w,
+        lambda z, w: z @ w.t(),
+        lambda z, w: torch.matmul(z, w.mT),
+        lambda z, w: z.mm(w.view(4, 4)),
+        lambda z, w: torch.einsum("bi,ij->bj", z, w),
+        lambda z, w: torch.tensordot(z, w, 1),
+        lambda z, w: torch.nn.functional.linear(z, w[:2]),
+    ],
+)
+def test_a_matrix_that_is_multiplied_by_in_another_way_is_refused(how):
+    with pytest.raises(InputError, match="'own' uses its weights in a way"):
+        trace(Raw(how), 16, CPU)
+
+
+def test_a_matrix_that_is_only_added_or_handed_to_a_linear_map_is_read_or_let_be():
+    _, runs = trace(Raw(lambda z, w: z + w.sum(0)), 16, CPU)
+    assert [run.name for run in runs] == ["conv"]
+    _, runs = trace(Raw(torch.nn.functional.linear), 16, CPU)
+    assert {run.name for run in runs} == {"conv", "own"}
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_are_refused(kind):
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.rows = nn.Conv2d(3, 4, 8, stride=8), kind(4, 4, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.rows(self.conv(x).flatten(2).mT)[0].mean(1)
+
+    with pytest.raises(InputError, match=r"'rows\.weight_ih_l0' uses its weights in a way"):
+        trace(Rows(), 16, CPU)
+
+
+def test_a_layer_of_zeros_has_a_prior():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    nn.init.zeros_(network[0].weight)
+    probe = make_probe("x", "x", network, None, InputSpec(resize=16, crop=16, mean=SPEC.mean, std=SPEC.std), "", CPU)
+    assert np.isfinite(probe.info.filter_prior).all()
 
 
 @pytest.mark.parametrize(

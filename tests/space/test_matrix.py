@@ -11,7 +11,7 @@ from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.errors import InputError
 from t2v_core.space import matrix
 from t2v_core.space.distances import asymmetric, cosine, symmetric, to_trivial
-from t2v_core.space.matrix import task_distances
+from t2v_core.space.matrix import nearest_pairs, task_distances
 from tests.space.conftest import INFO, embedding, put, record
 
 
@@ -23,6 +23,13 @@ def direct(bank: Bank, metric: str) -> pd.DataFrame:
     if metric == "asymmetric":
         d = asymmetric(d, to_trivial(F, np.array([e.samples for e in found.values()]), INFO.filter_prior))
     return pd.DataFrame(d, index=list(found), columns=list(found))
+
+
+def test_the_nearest_pairs_are_named_once_unless_directions_differ():
+    table = pd.DataFrame([[0, 3, 2.0], [3, 0, np.nan], [2, np.nan, 0]], index=list("abc"), columns=list("abc"))
+    assert nearest_pairs(table, 9) == [("a", "c", 2.0), ("a", "b", 3.0)]
+    table.loc["c", "a"] = 1.0
+    assert nearest_pairs(table, 2) == [("c", "a", 1.0), ("a", "c", 2.0)]
 
 
 @pytest.fixture
