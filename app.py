@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.chart import draw
-from pages.common.data import audit_numbers, audit_table, compared, why_static
+from pages.common.data import about_names, audit_numbers, audit_table, compared, why_static
 from pages.common.frame import BANK, EXPERT, MAP, jobs, open_page, plain, told
 from pages.common.selected import selected
 from pages.common.space import records
@@ -49,7 +49,7 @@ def beside_default(rows: pd.DataFrame) -> str:
     shown = rows[(rows.index == "static") | (rows["mean"].round() < round(loss))]
     differences = shown[[f"vs_{DEFAULT}{end}" for end in ("", "_low", "_high")]].itertuples()
     others = [f"*{rule}* ({rows.loc[rule, 'mean']:+.0f} %) {compared(*found)}" for rule, *found in differences]
-    return "; ".join([f"the default rule loses {loss:+.0f} %", *others])
+    return "; ".join([f"*{DEFAULT}*, the default rule, loses {loss:+.0f} %", *others])
 
 
 bank = open_page(
@@ -74,8 +74,8 @@ with middle.container(border=True, height="stretch"):
 with right.container(border=True, height="stretch"):
     st.subheader("Look into the bank")
     st.write(
-        f"{counted(counts['tasks'], 'task')}, {counted(counts['experts'], 'expert')}, "
-        f"{counted(counts['errors'], 'measured error')}, and your jobs."
+        f"{counted(counts['tasks'], 'task')}, {counted(counts['experts'], 'network')} (experts, and the generic one "
+        f"they come from), {counted(counts['errors'], 'measured error')}, and your jobs."
     )
     st.page_link(BANK, label="Open", icon=":material/arrow_forward:")
 
@@ -102,7 +102,9 @@ if table.empty:
 else:
     st.write(
         "For each target task, the error of the expert that a rule picks, compared with the best expert there is: "
-        "0 % means the best was picked, +70 % that the error is 1.7 times as large. Bars: 95 % interval over tasks."
+        "0 % means the best was picked, +70 % that the error is 1.7 times as large. Bars: 95 % interval over tasks. "
+        "In colour the rules that look at the task; in grey any expert (*chance*), the network before fine-tuning "
+        "(*generic*), and always the expert that was best on the other tasks (*static*)."
     )
     show_audit(table)
     by_kind = {kind: table[table["kind"] == kind].set_index("rule") for kind in KIND_TITLES}
@@ -137,4 +139,4 @@ probes = list(bank.probes().values())
 if probes:
     name, why = preferred()
     in_use = f"This bank was embedded by **{probes[0].title}**, so uploads are embedded by it too."
-    st.caption(f"{in_use} {why if name != probes[0].id else ''}")
+    st.caption(f"{in_use} {why if name != probes[0].id else ''} {about_names(bank)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.common.data import task_table
+from pages.common.data import about_names, task_table
 from pages.common.experts import measure_errors, remove_expert, show_experts, show_started
 from pages.common.frame import EXPERT, jobs, open_page, plain, show_error, told
 from pages.common.new_expert import add_expert
@@ -58,6 +58,8 @@ def tasks_tab(bank: Bank) -> None:
     columns = COLUMNS if found else {name: column for name, column in COLUMNS.items() if name != "pictures"}
     table_shown = shown.assign(pictures=shown["id"].map(found).fillna("")) if found else shown
     st.dataframe(table_shown[list(columns)], hide_index=True, column_config=columns, key="bank_tasks")
+    if about := about_names(bank):
+        st.caption(about)
     download("Download as CSV", shown[[name for name in COLUMNS if name != "pictures"]], "tasks")
     served = [e.task_id for e in bank.experts()]  # these stay: an expert was trained on them
     uploads = table[(table["kind"] == UPLOAD) & ~table["id"].isin(served)].set_index("id")["name"].to_dict()

@@ -144,7 +144,7 @@ def show_rules(study: Study, kind: str, rules: list[str]) -> None:
     own = table[table["kind"] == kind].set_index("rule", drop=False).loc[shown]
     draw(regret_intervals(own), key="regret", file="loss-by-rule", alt="Loss of every rule with its interval")
     st.markdown("\n".join(f"- **{rule}**: {found.judged[rule].verdict}" for rule in [*rules, "static"]))
-    notes = [*study.notes, *found.notes]
+    notes = [*study.notes, *found.notes, *(note for rule in rules for note in found.judged[rule].notes)]
     if DEFAULT in shown and found.why_static:
         notes.append(f"*{DEFAULT}*: {told(found.why_static)}")
     if found.offset:

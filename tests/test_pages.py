@@ -88,12 +88,12 @@ def test_what_a_page_has_loaded_is_out_of_later_collections(open_page, bank_path
 
 def test_home_counts_what_is_there(open_page, bank_path):
     app = open_page("app.py", bank_path)
-    assert "8 tasks, 4 experts, 32 measured errors" in text(app)
+    assert "8 tasks, 4 networks (experts, and the generic one they come from), 32 measured errors" in text(app)
 
 
 def test_home_compares_rules_by_their_paired_difference(open_page, judged_bank, bank_path):
     app = open_page("app.py", bank_path)
-    assert "- **Mixed classes:** the default rule loses" in text(app)
+    assert "- **Mixed classes:** *asymmetric*, the default rule, loses" in text(app)
     assert "*static*" in text(app)
     assert list(app.dataframe[0].value)[:2] == ["targets", "rule"]
 

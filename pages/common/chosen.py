@@ -14,6 +14,7 @@ from pages.common.selected import address, select
 from pages.common.space import METRICS, distances, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import called
 from t2v_core.selection.words import counted
 
 LINES = "map_lines"
@@ -121,10 +122,10 @@ def show_focus(bank: Bank, tasks: pd.DataFrame, focus: str | None, around: Surro
         f"{row['accuracy']}"
     )
     show_strip(bank, focus)
-    known = records(bank)
+    names = called(records(bank).values())
     near = pd.DataFrame(
         {
-            "nearest tasks": [known[i].name for i in around.neighbours.index],
+            "nearest tasks": [names[i] for i in around.neighbours.index],
             "distance": around.neighbours["distance"],
             "±": around.neighbours["spread"],
         }

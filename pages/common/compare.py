@@ -82,7 +82,8 @@ def _pair_table(_bank: Bank, tasks: tuple[str, ...], location: str, version: int
     pairs = distances_with_spread(_embeddings(_bank, tasks))
     domain = distances(_bank, "domain").reindex(index=tasks, columns=tasks)
     paths = [own_paths(records(_bank)[task]) for task in tasks]
-    taxonomic = pd.DataFrame(taxonomic_distance(paths), tasks, tasks)
+    depth = max(len(path) for task in records(_bank).values() for path in own_paths(task))
+    taxonomic = pd.DataFrame(taxonomic_distance(paths, depth), tasks, tasks)
     between = list(zip(pairs["a"], pairs["b"], strict=True))
     return pairs.assign(
         domain=[domain.at[pair] for pair in between], taxonomic=[taxonomic.at[pair] for pair in between]

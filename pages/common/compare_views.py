@@ -66,7 +66,9 @@ def show_facts(bank: Bank, tasks: list[str], names: dict[str, str]) -> None:
         column_config={name: FINE for name in ("distance", "from", "to")}
         | {
             "domain": st.column_config.NumberColumn(format="%.4f", help="By their images alone, without the labels."),
-            "in taxonomy": st.column_config.NumberColumn(format="%d", help="0 is the same place."),
+            "in taxonomy": st.column_config.NumberColumn(
+                format="%d", help="As on the page Taxonomy: 0 is the same place, the largest number nothing in common."
+            ),
         },
     )
     st.markdown("##### Side by side")

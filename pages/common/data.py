@@ -20,6 +20,9 @@ from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import DEFAULT, WAYS
 from t2v_core.space.tables import task_table as table_of_tasks
 
+LARGE = " (A)"
+"""What the demo bank adds to the names of tasks over its large set of images."""
+
 
 def task_table(bank: Bank) -> pd.DataFrame:
     """One row a task (see ``space.tables.task_table``)."""
@@ -37,6 +40,16 @@ def audit_table(bank: Bank) -> pd.DataFrame:
 def why_static(bank: Bank) -> dict[str, str]:
     """By kind of target, what makes static strong where the default rule does not beat it; else empty."""
     return _audits(bank, bank.location, bank.version())[1]
+
+
+def about_names(bank: Bank) -> str:
+    """What the ending of the demo bank's names means; empty for a bank without such names."""
+    if not any(expert.name.endswith(LARGE) for expert in bank.experts()):
+        return ""
+    return (
+        f"Names with{LARGE} are of tasks over this bank's large set of images, which its experts learned from; those "
+        "without are over other images, a small set of the same things among them."
+    )
 
 
 AUDIT_COLUMNS = {

@@ -10,6 +10,7 @@ from pages.common.selected import address, selected
 from pages.common.space import METRICS, Held, Placed, held, map_link, records
 from pages.common.takeaway import download
 from t2v_core.bank.bank import Bank
+from t2v_core.bank.records import called
 
 NEAREST = 5
 SHOWN = 10
@@ -19,12 +20,14 @@ def show_disagreements(bank: Bank, found: Placed, metric: str) -> None:
     """The tasks and pairs on which the two distances differ most."""
     result = held(bank, found, metric)
     tasks = records(bank)
-    names = {i: tasks[i].name for i in found.ids}
+    names = called(tasks[i] for i in found.ids)
     listed = result.agreement.pairs
     listed = listed.assign(**{"one task": listed["a"].map(names), "other task": listed["b"].map(names)})
     columns = {
         "distance": st.column_config.NumberColumn(format="%.3f", help=f"{METRICS[metric]}."),
-        "taxonomic": st.column_config.NumberColumn("in taxonomy", format="%d", help="0 is the same place."),
+        "taxonomic": st.column_config.NumberColumn(
+            "in taxonomy", format="%d", help="0 is the same place, the largest number nothing in common."
+        ),
     }
     st.caption(
         "Pairs are compared by rank among all pairs. A disagreement may be a fault of the distance or of the taxonomy, "

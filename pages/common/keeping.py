@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.common.frame import plain
 from pages.common.pictures import WIDE
 from t2v_core.bank.bank import Bank
 from t2v_core.bank.thumbnails import forget_thumbnails, keep_thumbnails, thumbnails
@@ -35,6 +36,12 @@ def keep(bank: Bank, task_id: str, out: Path) -> None:
     if own is None:
         return
     above = st.container()
+    name = next(t.name for t in own.tasks() if t.id == task_id)
+    if any(t.name == name for t in bank.tasks()):
+        st.caption(
+            f"The bank has a task called “{plain(name)}” already; where both are listed, each has its id after its "
+            "name. To call yours otherwise, start again with “New images”."
+        )
     pictures = False
     if strip:
         pictures = st.checkbox("with six small pictures", True, key="keep_pictures", help=SEEN)

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common.chart import draw
+from pages.common.data import about_names
 from pages.common.frame import plain, told
 from pages.common.hover import hover_cards
 from pages.common.keeping import keep
@@ -24,12 +25,14 @@ from t2v_core.jobs.store import Job
 from t2v_core.report.bank import bank_report
 from t2v_core.report.ranking import ranking_sections
 from t2v_core.selection.advice import Advice, advise
-from t2v_core.selection.explanation import apart, credit_taken, given_up
+from t2v_core.selection.explanation import UNTOLD, credit_taken, given_up, losses
 from t2v_core.selection.meta_task import GENERIC
 from t2v_core.selection.ways import WAYS
 
 ICONS = {"Clear": ":green[●]", "Likely": ":orange[●]", "Open": ":red[●]", "Tied": ":red[●]"}
 SHOWN = 8
+
+LOSS = "(To lose 50 %: the error of the expert picked is one and a half times that of the best one.)"
 
 
 def show_result(bank: Bank, job: Job, out: Path) -> None:
@@ -54,6 +57,9 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         if result["teacher"]:
             st.markdown(f"**In place of labels.** {result['teacher']['sentence']}")
         st.markdown(_track_record(result))
+        if rows := losses(result["track_record"]):
+            with st.expander("What it loses on tasks of each kind"):
+                st.dataframe(pd.DataFrame(rows), hide_index=True)
         for text in result["warnings"]:
             st.warning(told(text))
         list_left_out(result.get("left_out", []))  # a job of an earlier version does not say
@@ -68,7 +74,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         draw(ranking_chart(ranking[:SHOWN]), key="ranking", file="distances", alt="Distance of the nearest experts")
         st.caption(
             "Smaller is better; bars: ± 2 standard deviations. No expert was run for this: one pass over your images "
-            f"ranks them all. {credit_taken(result['selector'])}"
+            f"ranks them all. {credit_taken(result['selector'])} {about_names(bank)}"
         )
     with heads:
         st.markdown("##### By a head fitted on your images")
@@ -95,7 +101,7 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
         offer_training(bank, job)
     st.markdown("##### Where your task lies")
     _map(bank, result, out)
-    with st.expander(f"All {len(ranking)} experts as a table"):
+    with st.expander(f"All {len(ranking)} experts as a table (the generic network is no candidate)"):
         table = _table(ranking)
         st.dataframe(table, hide_index=True)
         download("Download as CSV", table, "ranking")
@@ -104,13 +110,16 @@ def show_result(bank: Bank, job: Job, out: Path) -> None:
 def _track_record(result: dict) -> str:
     """What the rule of choice has cost in this bank so far, beside the rule that never looks at the task."""
     records = {r["kind"]: r for r in result["track_record"]}
-    if not result["task"]["learnable"] or result["teacher"]:
+    blind = not result["task"]["learnable"] or result["teacher"]
+    if blind and "all" in records:
+        return f"**What was given up.** {UNTOLD} {records['all']['sentence']} {LOSS}"
+    if blind:
         return f"**What was given up.** {given_up(result['track_record'])}"
     if "all" not in records and result["audit"]:
         return "**Track record.** What this rule of choice costs was not measured in this bank."
     if "all" not in records:
         return "**Track record.** This bank holds no measured errors, so the rule of choice could not be tested here."
-    return f"**Track record.** {records['all']['sentence']} {apart(result['track_record'])}"
+    return f"**Track record.** {records['all']['sentence']} {LOSS}"
 
 
 def _company(ranking: list[dict], advice: Advice) -> str:
@@ -175,8 +184,9 @@ def _facts(result: dict) -> None:
     facts = [("Images used", f"{task['images']:,}", None), ("Classes", len(task["classes"]) or "none", None)]
     if task["validation_accuracy"] is not None:
         about = (
-            f"Balanced accuracy of the head behind the embedding, on {task['validation_size']} images kept aside. It "
-            "is held back more strongly than the heads that compare experts, whose figures are higher."
+            f"Balanced accuracy of the head behind the embedding, on {task['validation_size']} images kept aside: how "
+            "well the probe tells your classes apart. It was fitted in another way and measured on other images than "
+            "the heads that compare experts, so do not compare the two."
         )
         facts.append(("Probe head accuracy", f"{task['validation_accuracy']:.0%}", about))
     if teacher:
@@ -185,7 +195,8 @@ def _facts(result: dict) -> None:
     if task["relative_error"] is not None:
         about = "Relative standard error of the task's vector, from 16 disjoint parts of your images."
         facts.append(("Error of the embedding", f"{task['relative_error']:.1%}", about))
-    facts.append(("Time", f"{sum(result['seconds'].values()):.0f} s", str(result["seconds"])))
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["seconds"].items())
+    facts.append(("Time", f"{sum(result['seconds'].values()):.0f} s", f"Of the work itself: {spent}."))
     with st.container(horizontal=True, gap="medium"):  # wraps where the window is narrow
         for label, value, about in facts:
             st.metric(label, value, help=about, width="content")
@@ -194,8 +205,8 @@ def _facts(result: dict) -> None:
 
 def _map(bank: Bank, result: dict, out: Path) -> None:
     tasks = map_table(bank)
-    tasks = tasks.assign(group=tasks["level 2"])
     task = result["task"]
+    tasks = tasks.assign(group=tasks["level 2"], upload=tasks["id"] == task["id"])  # one star alone
     way = "Near points ask the same of a network."
     if task["id"] not in tasks.index:
         if not (out / "task").is_dir():
@@ -222,16 +233,19 @@ def _map(bank: Bank, result: dict, out: Path) -> None:
             "upload": True,
         }
         tasks = pd.concat([tasks, pd.DataFrame([row], index=[task["id"]])])
-    nearest = [r["task_id"] for r in result["ranking"][:3]]
+    first = result["ranking"][:3]
+    nearest = [r["task_id"] for r in first]
+    labels = {r["task_id"]: str(number) for number, r in enumerate(first, start=1)}
     draw(
-        task_map(tasks, links=(task["id"], nearest), height=520),
+        task_map(tasks, links=(task["id"], nearest), labels=labels, height=520),
         key="result_map",
         file="your-task",
         zoom=True,
         alt="Your task among the bank's tasks",
     )
     hover_cards(bank, ["result_map"], nearest)
-    st.caption(f"Star: your task. Lines lead to the tasks of the three nearest experts. {way}")
+    names = ", ".join(f"{number} {plain(r['task_name'])}" for number, r in enumerate(first, start=1))
+    st.caption(f"Star: your task. Lines lead to the tasks of the nearest experts: {names}. {way}")
 
 
 def _table(ranking: list[dict]) -> pd.DataFrame:

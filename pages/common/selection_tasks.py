@@ -160,9 +160,9 @@ def show_matrix(study: Study, kind: str, rules: list[str]) -> None:
     found = study.audits[kind]
     meta = found.meta
     st.write(
-        "One row a target, one column an expert. The darker a cell, the farther the expert is from the target by the "
-        "chosen rule, or the larger its error. Frames: what the rule picks, and what would have been best. Empty cells "
-        "are no candidates: their expert has seen the target's images."
+        "One row a target, one column an expert. The darker a cell, the nearer the expert is to the target by the "
+        "chosen rule, or the smaller its error. Frames: what the rule picks, and what would have been best. Empty "
+        "cells are no candidates: their expert has seen the target's images."
     )
     scored = [r for r in ("static", *rules) if not found.judged[r].heads]
     controls = st.container(horizontal=True)

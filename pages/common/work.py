@@ -32,7 +32,7 @@ def watch(store: JobStore, job_id: str, where: str = "this address shows the res
     st.subheader(f"Working on {plain(job.title)}")
     waited = time.time() - job.created
     share = min(1.0, job.done / job.total) if job.total else 0.0
-    st.progress(share, text=told(f"{job.stage.capitalize()} · {job.message}"))
+    st.progress(share, text=told(" · ".join(filter(None, (job.stage.capitalize(), job.message)))))
     st.caption(f"{waited:.0f} s so far. You can close this page; the work goes on and {where}.")
     if st.button("Cancel", disabled=job.state == CANCELLING, key=f"stop{job_id}"):
         store.cancel(job_id)

@@ -137,7 +137,7 @@ fine-tuning from once you have labels."""
     descended = facts["trained_on"] is not None
     scratch = "trained from scratch on\nCIFAR-10, and on nothing else"
     learned = f"fine-tuned on\n**{facts['trained_on']}**" if descended else scratch
-    then = " and then fine-tuned as described" if descended else ""
+    then = f" and then fine-tuned on {facts['trained_on']}" if descended else ""
     origin = (
         f"The network was trained\nfrom scratch on CIFAR-10{then}; check the licences of those data for your use."
         if own

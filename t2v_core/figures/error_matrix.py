@@ -19,7 +19,7 @@ MOST_NAMES = 24
 
 FRAMES = {"picked, not the best": PALETTE[3], "best, not picked": PALETTE[0], "picked, and the best": PALETTE[2]}
 
-SCALE = [[0, "#E4E7EB"], [1, "#5A6069"]]
+SCALE = [[0, "#5A6069"], [1, "#E4E7EB"]]
 """Light is near. Grey, so that frames stand out; never white or black, so that empty cells do on any page."""
 
 
@@ -38,7 +38,7 @@ def error_matrix(
 
     Args:
         errors: ``[T, E]`` in %, NaN where an expert is no candidate or was not measured: such cells stay empty.
-        background: ``[T, E]`` what the cells are coloured by; low is light.
+        background: ``[T, E]`` what the cells are coloured by; low is dark, as near is in every matrix.
         picked: ``[T, E]`` true where the rule picks.
         best: ``[T, E]`` true at the lowest error of a row.
         tasks: ``[T]`` names.

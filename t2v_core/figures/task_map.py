@@ -44,6 +44,8 @@ LABEL = 28
 SIZES = {400: 11, 3000: 7}
 """Size of the points by the most tasks that are drawn so; of more they are smaller still."""
 
+SIDES = ("middle right", "bottom center", "middle left", "top center")
+
 MOST_ELEMENTS = 1000
 """With more tasks points are drawn by WebGL: as elements of the page they take twice the time at every answer."""
 
@@ -55,6 +57,7 @@ def task_map(
     colour_title: str = "",
     title: str | None = None,
     links: tuple[str, Collection[str]] | None = None,
+    labels: Mapping[str, str] | None = None,
     cloud: NDArray | None = None,
     height: int = 620,
     most: int | None = None,
@@ -70,6 +73,7 @@ def task_map(
         colour_title: what the colours show.
         title: above the map.
         links: a task's id and those of tasks to join with it by lines.
+        labels: a few letters to write beside tasks, by id.
         cloud: ``[R, 2]`` where a task might as well lie.
         height: pixels.
         most: tasks that the same chart may have to show at another time; by default those given.
@@ -103,6 +107,8 @@ def task_map(
         trace.update(mode="markers+text", text=[as_text(name, LABEL) for name in uploads["name"]])
         trace.update(textposition="top center")
         figure.add_trace(trace)
+    if labels:
+        figure.add_trace(_labels(tasks.set_index("id"), labels))
     if cloud is not None:
         figure.add_trace(_cloud(cloud))
     figure.update_layout(
@@ -159,8 +165,24 @@ def _lines(places: pd.DataFrame, task: str, others: Collection[str]) -> go.Scatt
         if task in places.index and other in places.index:
             x += [places.at[task, "x"], places.at[other, "x"], None]
             y += [places.at[task, "y"], places.at[other, "y"], None]
-    line = {"width": 1, "color": "rgba(128,128,128,0.7)"}
+    line = {"width": 2, "color": "rgba(110,110,110,0.8)"}
     return go.Scatter(x=x, y=y, meta="links", mode="lines", line=line, hoverinfo="skip", showlegend=False)
+
+
+def _labels(places: pd.DataFrame, labels: Mapping[str, str]) -> go.Scatter:
+    """Letters beside points, each on another side than the last: those of near points would cover each other."""
+    known = [task for task in labels if task in places.index]
+    return go.Scatter(
+        x=places.loc[known, "x"],
+        y=places.loc[known, "y"],
+        text=[f"<b>{as_text(labels[task])}</b>" for task in known],
+        mode="text",
+        textposition=[SIDES[n % len(SIDES)] for n in range(len(known))],
+        textfont={"size": 14},
+        meta="labels",
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def _cloud(places: NDArray) -> go.Scatter:

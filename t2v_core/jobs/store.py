@@ -103,7 +103,7 @@ class JobStore:
             "title": title,
             "arguments": arguments,
             "state": QUEUED,
-            "stage": "waiting for a free worker",
+            "stage": "waiting to start",
             "done": 0,
             "total": 0,
             "message": "",
@@ -152,7 +152,7 @@ class JobStore:
         A worker that it had before, should it still live, stops at its next report.
         """
         now = time.time()
-        fresh = {"state": QUEUED, "stage": "waiting for a free worker", "message": "", "started": now, "beat": now}
+        fresh = {"state": QUEUED, "stage": "waiting to start", "message": "", "started": now, "beat": now}
         if self._write(table.c.id == job_id, fresh, only_in=(INTERRUPTED, CANCELLED, FAILED)):
             self._start(job_id, now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,7 @@ class Judged:
         hits: per k, how often (0..1) a best expert is among the k first.
         heads: fitted for one new task.
         verdict: in words.
+        notes: what a reader of its numbers must know, one sentence each.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Judged:
     hits: dict[int, Estimate]
     heads: int
     verdict: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Audit:
         optimal: mean error in % of the best candidate.
         judged: per name, the references first.
         missing: candidates whose error was not measured.
-        notes: what a reader of the numbers must know, one sentence each.
+        notes: what a reader of the numbers must know, one sentence each, whatever the rule.
         why_static: what makes the static rule strong here, where the default rule does not beat it; else empty.
     """
 
@@ -155,7 +157,8 @@ def audit(meta: MetaTask, selectors: Sequence[Selector], *, offset: float = 0.0,
             verdict=verdict(found[name, "increase"], against, all_equal),
         )
     missing = int((meta.allowed & np.isnan(meta.errors)).sum())
-    notes = tuple(_notes(meta, [judged[s.name] for s in selectors], missing))
+    judged |= {s.name: replace(judged[s.name], notes=tuple(_rule_notes(meta, judged[s.name]))) for s in selectors}
+    notes = tuple(_notes(meta, missing))
     usual = judged.get(DEFAULT)
     beaten = usual is None or usual.gains["static"].low > 0
     why = "" if beaten else why_static(meta, scores[DEFAULT], offset=offset, seed=seed)
@@ -222,7 +225,7 @@ def audit_table(audits: dict[str, Audit], over: Sequence[str] = ("static",)) -> 
     return pd.DataFrame(rows, columns=[*columns, "tau", *(f"top_{k}" for k in TOP), "heads", "offset", "verdict"])
 
 
-def _notes(meta: MetaTask, judged: Sequence[Judged], missing: int) -> Iterator[str]:
+def _notes(meta: MetaTask, missing: int) -> Iterator[str]:
     """What a reader of an audit must know."""
     known = np.isfinite(meta.best)
     if missing:
@@ -235,15 +238,18 @@ def _notes(meta: MetaTask, judged: Sequence[Judged], missing: int) -> Iterator[s
     measured = meta.errors[np.isfinite(meta.errors)]
     if measured.max(initial=0) <= 1 and measured.any():
         yield "No error is above 1: errors are read as %, so shares have to be multiplied by 100 first."
-    for j in judged:
-        unscored = known & np.isnan(j.error)
-        if unscored.any():
-            names = [name for name, hit in zip(meta.task_names, unscored, strict=True) if hit]
-            yield f"The scores of {j.name} name no candidate for {listed(names)}; left out of its mean."
-        partly = np.isfinite(meta.candidate_errors) & np.isnan(j.scores) & np.isfinite(j.error)[:, None]
-        if partly.any():
-            lacking = counted(int(partly.sum()), "pair of a task and a candidate", "pairs of a task and a candidate")
-            yield f"Without a score by {j.name}: {lacking}; it cannot pick there, though others may."
-        tied = int((picked(meta.candidate_errors, j.scores).sum(1) > 1).sum())
-        if tied:
-            yield f"The lowest score of {j.name} is tied on {counted(tied, 'task')}; the mean error of the tied counts."
+
+
+def _rule_notes(meta: MetaTask, j: Judged) -> Iterator[str]:
+    """What a reader of one rule's numbers must know."""
+    unscored = np.isfinite(meta.best) & np.isnan(j.error)
+    if unscored.any():
+        names = [name for name, hit in zip(meta.task_names, unscored, strict=True) if hit]
+        yield f"The scores of {j.name} name no candidate for {listed(names)}; left out of its mean."
+    partly = np.isfinite(meta.candidate_errors) & np.isnan(j.scores) & np.isfinite(j.error)[:, None]
+    if partly.any():
+        lacking = counted(int(partly.sum()), "pair of a task and a candidate", "pairs of a task and a candidate")
+        yield f"Without a score by {j.name}: {lacking}; it cannot pick there, though others may."
+    tied = int((picked(meta.candidate_errors, j.scores).sum(1) > 1).sum())
+    if tied:
+        yield f"The lowest score of {j.name} is tied on {counted(tied, 'task')}; the mean error of the tied counts."

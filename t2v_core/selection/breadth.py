@@ -45,6 +45,6 @@ def why_static(meta: MetaTask, scores: FloatArray, *, offset: float = 0.0, seed:
         f"({learned[broad].min():.0f} to {learned[broad].max():.0f} classes, the usual expert {usual:.0f}) {are} the "
         f"best on {best_on} of {counted(int(np.isfinite(meta.best).sum()), 'task')}, and a distance says what an "
         f"expert resembles, not how much it learned. Without {them} among the candidates the static rule loses "
-        f"{static.mean:.1f} %{interval(static)} and this one {rule.mean:.1f} %{interval(rule)}, "
+        f"{static.mean:.1f} %{interval(static)} and the default rule {rule.mean:.1f} %{interval(rule)}, "
         f"{gain.mean:.1f} points{interval(gain)} less."
     )

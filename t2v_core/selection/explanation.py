@@ -21,6 +21,8 @@ of its own classes and 0.38 on those of CIFAR-100."""
 CREDITED = ("asymmetric", "model2vec")
 """Ways whose distances have the complexity of the source taken off."""
 
+UNTOLD = "Without labels the ranking knows which images you have, but not what you want to tell apart in them."
+
 KIND_WORDS = {
     "twin": "the same classes as an expert, in new images",
     "mixed": "mixed classes",
@@ -47,7 +49,7 @@ def familiarity(ranked: list[Ranked], usual: NDArray) -> str:
             f"Unfamiliar: {share:.0%} of the bank's own tasks lie nearer to their best expert than yours does. "
             "Trust the ranking little; the generic expert may serve as well."
         )
-    return f"Familiar: your task is nearer to its expert than {1 - share:.0%} of the bank's own tasks are to theirs."
+    return f"Familiar: your task is nearer to its expert than {_of(1 - share)} the bank's own tasks are to theirs."
 
 
 def reason(r: Ranked, source: TaskRecord, known: NDArray, classes: tuple[str, ...]) -> str:
@@ -63,11 +65,16 @@ def reason(r: Ranked, source: TaskRecord, known: NDArray, classes: tuple[str, ..
     text = f"It was trained to tell apart {len(source.classes)} classes ({listed})."
     if len(known):
         nearer = float((known > r.distance).mean())
-        text += f" Its task lies nearer to yours than {nearer:.0%} of the bank's expert-task pairs lie to each other."
+        text += f" Its task lies nearer to yours than {_of(nearer)} the bank's expert-task pairs lie to each other."
     common = sorted({c.casefold() for c in classes} & {c.casefold() for c in source.classes})
     if common:
         text += f" Class names in common: {', '.join(common[:5])}."
     return text
+
+
+def _of(share: float) -> str:
+    """A share as what it is of."""
+    return "all of" if share >= 0.995 else f"{share:.0%} of"
 
 
 def credit_taken(selector: str) -> str:
@@ -126,6 +133,23 @@ def apart(records: Sequence[Mapping[str, Any]]) -> str:
     return f"Apart: {'; '.join(parts)}." if parts else ""
 
 
+def losses(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What ``apart`` says as rows of a table: targets that have something in common, and what is lost on them.
+
+    Args:
+        records: a result's ``track_record``.
+    """
+    by_kind = {r["kind"]: r for r in records}
+    rows = []
+    for kind, words in KIND_WORDS.items():
+        if kind in by_kind:
+            r = by_kind[kind]
+            labelled = {"with labels": r["with_labels"]} if r.get("with_labels") else {}
+            costs = {"by this rule": r["increase"]} | labelled | {"always the best on the others": r["static"]}
+            rows.append({"tasks with": words} | {name: f"{cost['mean']:.0f} %" for name, cost in costs.items()})
+    return rows
+
+
 def given_up(records: Sequence[Mapping[str, Any]]) -> str:
     """What a ranking lacks that reads no labels, as measured, over all targets and on each kind of them.
 
@@ -134,7 +158,7 @@ def given_up(records: Sequence[Mapping[str, Any]]) -> str:
     """
     measured = next((str(r["sentence"]) for r in records if r["kind"] == ALL), "")
     parts = (
-        "Without labels the ranking knows which images you have, but not what you want to tell apart in them.",
+        UNTOLD,
         measured or "What that costs was not measured in this bank.",
         apart(records),
     )

@@ -60,7 +60,7 @@ def audit_files(
         "verdict": mine.verdict,
         "per_task": _per_task(found, selector.name),
         "missing": found.missing,
-        "notes": [*notes, *found.notes],
+        "notes": [*notes, *found.notes, *mine.notes],
         "offset": offset,
         "seed": seed,
     }

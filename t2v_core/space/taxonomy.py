@@ -45,7 +45,7 @@ def own_paths(task: TaskRecord) -> tuple[Path, ...]:
     return (task.taxonomy,) if task.taxonomy else ()
 
 
-def taxonomic_distance(paths: Sequence[Sequence[Path]]) -> NDArray[np.float32]:
+def taxonomic_distance(paths: Sequence[Sequence[Path]], depth: int = 0) -> NDArray[np.float32]:
     """D_tax(a, b) = min over places i of a, j of b of d(i, j), d the ultrametric of the tree.
 
     d(i, j) = H - (levels that i and j share from the top), H the greatest depth: 0 for one and the same place,
@@ -53,12 +53,13 @@ def taxonomic_distance(paths: Sequence[Sequence[Path]]) -> NDArray[np.float32]:
 
     Args:
         paths: the places of each of n tasks, each from coarse to fine; none where the task is not in the taxonomy.
+        depth: H at least, where these are some of a larger taxonomy.
 
     Returns:
         ``[n, n]`` whole numbers 0..H; NaN for tasks without a place.
     """
     count = len(paths)
-    depth = max((len(path) for places in paths for path in places), default=0)
+    depth = max([depth, *(len(path) for places in paths for path in places)])
     missing = np.array([not places for places in paths], dtype=bool)
     distance = np.full((count, count), depth, dtype=np.float32)
     for level in range(1, depth + 1):

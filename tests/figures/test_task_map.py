@@ -90,3 +90,10 @@ def test_a_cloud_is_drawn_last(tasks):
     cloud = np.arange(8.0).reshape(4, 2)
     trace = task_map(tasks, cloud=cloud).data[-1]
     np.testing.assert_array_equal(np.c_[trace.x, trace.y], cloud)
+
+
+def test_letters_stand_beside_the_tasks_that_are_shown(tasks):
+    trace = task_map(tasks, labels={"t2": "1", "hidden": "2", "t0": "<3>"}).data[-1]
+    np.testing.assert_array_equal(np.c_[trace.x, trace.y], tasks.set_index("id").loc[["t2", "t0"], ["x", "y"]])
+    assert trace.text == ("<b>1</b>", "<b>&lt;3&gt;</b>")
+    assert len(set(trace.textposition)) == 2

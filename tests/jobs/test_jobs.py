@@ -174,7 +174,7 @@ def test_a_worker_that_was_replaced_stops_and_writes_nothing(store, monkeypatch)
     store.finish(old, CANCELLED)
     store.beat(old)
     found = store.get(old.id)
-    assert (found.state, found.stage) == (RUNNING, "waiting for a free worker")
+    assert (found.state, found.stage) == (RUNNING, "waiting to start")
     store.finish(new, DONE)
     assert store.get(old.id).state == DONE
 

@@ -114,14 +114,15 @@ def test_missing_errors_are_told_and_left_out():
     np.testing.assert_allclose(found.judged["mine"].regret, [0, np.nan, 300])
     assert found.notes[0] == "Missing: 4 of 9 errors; the audit covers what is there."
     assert found.notes[1] == "No candidate was measured on 't1'; left out."
-    assert "Without a score by mine: 2 pairs of a task and a candidate" in found.notes[2]
+    assert "Without a score by mine: 2 pairs of a task and a candidate" in found.judged["mine"].notes[0]
 
 
 def test_scores_that_name_nobody_are_told():
     found = audit(META, [given_scores([[0, 1, 2], [np.nan] * 3, [1, 1, 2]])])
     assert found.judged["mine"].increase.tasks == 2
-    assert "name no candidate for 't1'" in found.notes[0]
-    assert "tied on 1 task;" in found.notes[1]
+    assert "name no candidate for 't1'" in found.judged["mine"].notes[0]
+    assert "tied on 1 task;" in found.judged["mine"].notes[1]
+    assert not found.notes and not found.judged["static"].notes
 
 
 def test_intervals_stay_within_what_errors_can_be():

@@ -30,7 +30,7 @@ def test_it_is_what_is_left_without_the_broad_expert():
         others = np.delete(errors, t, 0).mean(0)
         loss.append(100 * (errors[t, others == others.min()].mean() / errors[t].min() - 1))
     assert f"the static rule loses {np.mean(loss):.1f} %" in text
-    assert "and this one 12.5 %" in text
+    assert "and the default rule 12.5 %" in text
 
 
 @pytest.mark.parametrize(

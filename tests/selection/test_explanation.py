@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from t2v_core.selection.bank_audit import audit_bank
-from t2v_core.selection.explanation import credit_taken, familiarity, given_up, teacher
+from t2v_core.selection.explanation import credit_taken, familiarity, given_up, losses, teacher
 from t2v_core.selection.meta_task import from_bank
 from t2v_core.selection.ranking import Ranked
 from t2v_core.selection.track_record import track_records
@@ -49,3 +49,9 @@ def test_what_no_labels_cost_is_told_from_measurement_or_not_at_all(tmp_path):
     assert f"the default rule, which needs labels, loses {blind.with_labels.mean:.0f} %" in told
     assert f"mostly {blind.static_name}, would lose" in told
     assert track_records(audits, WAYS["symmetric"])[0].with_labels is None
+    rows = losses([r.as_json() for r in track_records(audits, WAYS["domain"])])
+    assert [list(row) for row in rows] == [
+        ["tasks with", "by this rule", "with labels", "always the best on the others"]
+    ] * len(rows)
+    assert rows and rows[0]["by this rule"] in told
+    assert "with labels" not in losses([r.as_json() for r in track_records(audits, WAYS["symmetric"])])[0]
