@@ -30,6 +30,7 @@ from t2v_core.embedding.record import Embedding
 from t2v_core.embedding.sketches import Sketch, Source, source_of
 from t2v_core.embedding.tangent_kernel import TANGENT, unit
 from t2v_core.fisher.mcr2 import EPS_SQUARE
+from t2v_core.probe.precision import full_precision
 from t2v_core.probe.random_networks import Architecture
 from t2v_core.task.record import DecodedTask, Progress
 from t2v_core.task.streaming import ahead
@@ -107,6 +108,7 @@ def few_for_a_batch(embedding: Embedding) -> list[str]:
     ]
 
 
+@full_precision()
 def embed_tangents(
     tasks: Sequence[DecodedTask],
     settings: TangentSettings | None = None,

@@ -28,6 +28,7 @@ from t2v_core.fisher.layers import filter_means, patches
 from t2v_core.fisher.sums import ChunkSums, assign_chunks, imbalance
 from t2v_core.probe.calls import Call
 from t2v_core.probe.heads import Head, class_weights
+from t2v_core.probe.precision import full_precision
 from t2v_core.probe.probe import Probe
 from t2v_core.task.record import Progress
 
@@ -81,6 +82,7 @@ class DiagonalSettings:
             raise InputError(f"a tolerance is a relative error above 0, not {self.tolerance:g}")
 
 
+@full_precision()
 def fisher_diagonal(
     probe: Probe,
     head: Head,

@@ -31,6 +31,7 @@ from torch.nn import functional
 from t2v_core.errors import InputError
 from t2v_core.probe.calls import Call, Listener
 from t2v_core.probe.heads import Head, class_weights
+from t2v_core.probe.precision import full_precision
 from t2v_core.probe.probe import Probe
 from t2v_core.probe.record import BETA
 from t2v_core.task.record import IntArray, Progress
@@ -78,6 +79,7 @@ class VariationalFisher:
     head: Head
 
 
+@full_precision()
 def variational_fisher(
     probe: Probe,
     head: Head,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from t2v_core.errors import InputError
 from t2v_core.probe.attention import make_attention_explicit
 from t2v_core.probe.layers import LayerChoice, check_readable, last_stage, trace, weights_by_name
+from t2v_core.probe.precision import full_precision
 from t2v_core.probe.record import ProbeInfo
 from t2v_core.task.record import InputSpec, Progress
 
@@ -54,6 +55,7 @@ class Probe:
             rows = slice(start, min(start + batch_size, len(pixels)))
             yield rows, self.normalise(pixels[rows])
 
+    @full_precision()
     @torch.no_grad()
     def features(self, pixels: np.ndarray, batch_size: int = 256, progress: Progress | None = None) -> Tensor:
         """Features z ``[N, d]`` (float32, on the device) of uint8 ``[N, S, S, 3]``.

@@ -228,6 +228,19 @@ def test_images_may_be_shared_among_any_number_of_devices(case, devices):
     np.testing.assert_allclose(found, run(probe, head, pixels, labels, estimator="exact").mean, 1e-4, 1e-9)
 
 
+def test_passes_run_in_full_precision_and_leave_the_switches_as_they_were(case):
+    """On a GPU TF32 and the choice of algorithms would otherwise have a say; the switches exist without one, too."""
+    probe, head, _, pixels, labels = case
+    seen, switches = [], torch.backends.cudnn
+    watched = replace(probe, network=copy.deepcopy(probe.network))
+    watched.network.register_forward_hook(lambda *_: seen.append((switches.allow_tf32, switches.deterministic)))
+    before = switches.allow_tf32, switches.deterministic
+    watched.features(pixels)
+    run(watched, head, pixels, labels)
+    assert len(seen) > 1 and set(seen) == {(False, True)}
+    assert (switches.allow_tf32, switches.deterministic) == before
+
+
 def test_a_seed_repeats_and_another_differs(case):
     probe, head, _, pixels, labels = case
     first, again, other = (run(probe, head, pixels, labels, seed=s).mean for s in (0, 0, 1))
