@@ -24,6 +24,7 @@ from t2v_core.plain_json import as_json
 from t2v_core.probe.bundled import SPEC
 from t2v_core.probe.probe import pick_device
 from t2v_core.probe.random_networks import Architecture
+from t2v_core.probe.record import check_transform
 from t2v_core.request import READING, Options, Report, find_task, staged
 from t2v_core.selection.advice import advise
 from t2v_core.selection.audit import audit_table
@@ -76,6 +77,7 @@ def recommend(bank: Bank, options: Options, out: Path | None, report: Report) ->
     learned = chosen.name == Model2Vec().name
     metric = DEFAULT if learned else chosen.name
     target = task.by(chosen.method)
+    check_transform(bank.probes(), task.info)
     kept_here = check_kept(bank, chosen, target)
     if all(kept.space != target.space for kept in kept_here.values()):
         raise InputError(

@@ -25,7 +25,7 @@ from t2v_core.bank.rows import embedding_from_row, expert_from_row, probe_from_j
 from t2v_core.bank.statements import forget_measured, put_embedding, still_true, upsert, without_chunks
 from t2v_core.embedding.record import Embedding
 from t2v_core.errors import InputError
-from t2v_core.probe.record import ProbeInfo
+from t2v_core.probe.record import ProbeInfo, check_transform
 
 
 def default_location() -> str:
@@ -108,6 +108,7 @@ class Bank:
         packed = (digests if isinstance(digests, np.ndarray) else pack_digests(list(digests))).astype("<u8").tobytes()
         key = hashlib.sha256(packed).hexdigest()
         row = asdict(record) | {"image_set": key, "created": record.created or time.time()}
+        check_transform(self.probes(), info)
         with self._change() as connection:
             forget_measured(connection, schema.task, record.id, content_hash=record.content_hash)
             if info is not None:

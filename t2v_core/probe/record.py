@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from t2v_core.errors import InputError
 from t2v_core.task.record import InputSpec
 
 BUNDLED = "bundled"
@@ -50,3 +52,22 @@ class ProbeInfo:
     def filter_prior(self) -> NDArray[np.float64]:
         """``[D]`` lambda^2 of each filter's layer: the trivial embedding t_0 in units of precision."""
         return np.repeat(np.asarray(self.prior_precision, dtype=np.float64), [count for _, count in self.layers])
+
+
+def check_transform(known: Mapping[str, ProbeInfo], info: ProbeInfo | None) -> None:
+    """Refuse to mix embeddings by the same weights that saw their images cropped or normalised in another way.
+
+    Args:
+        known: probes by the hash of their weights.
+        info: the probe to come in; None where there is none.
+
+    Raises:
+        InputError: its weights are known with another transform.
+    """
+    same = None if info is None else known.get(info.weights_hash)
+    if info is not None and same is not None and same.spec != info.spec:
+        raise InputError(
+            f"the bank's embeddings by the weights of {info.title} were made of other pixels: {same.title} resizes to "
+            f"{same.spec.resize}, crops to {same.spec.crop} or normalises in another way; choose {same.id!r} as the "
+            "probe, or another bank"
+        )

@@ -61,6 +61,15 @@ def test_embeddings_survive_the_bank(bank, bundled, shapes):
     assert stored.relative_error == pytest.approx(again.relative_error, rel=0.02)
 
 
+def test_the_same_weights_under_another_transform_are_not_mixed_in(bank, bundled):
+    record, kept = next(t for t in bank.tasks() if t.id == "shapes"), bank.embeddings(TASK2VEC)["shapes"]
+    other = replace(bundled.info, id="port", spec=replace(bundled.info.spec, mean=(0.5, 0.5, 0.5)))
+    with pytest.raises(InputError, match="made of other pixels"):
+        bank.save_task(replace(record, id="another"), ["ab" * 32], [kept], other)
+    assert "another" not in {t.id for t in bank.tasks()}
+    assert bank.probes()[bundled.info.weights_hash] == bundled.info
+
+
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_task_of_other_images_keeps_nothing_of_the_former(bank, bundled, changed):
     record = next(t for t in bank.tasks() if t.id == "shapes")
