@@ -10,7 +10,6 @@ from pages.common.data import kept_ways, teachers
 from pages.common.intake import Preview
 from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import PSEUDOTASK
-from t2v_core.probe.weights import preferred
 from t2v_core.selection.ways import DEFAULT, TANGENT, WAYS, WITHOUT_LABELS
 
 COMPARE = {
@@ -67,7 +66,10 @@ def ask(bank: Bank, name: str, seen: Preview) -> dict[str, Any] | None:
             others = [name for name in teachers(bank) if name not in probes] if PSEUDOTASK in offered else []
             probes |= {name: f"{name}, as PseudoTask's teacher alone" for name in others}
             probe = st.selectbox("Probe network", list(probes), format_func=probes.get)
-            st.caption(f"The probe must be the one the bank's experts were embedded by. {preferred()[1]}")
+            st.caption(
+                "The probe must be the one the bank's experts were embedded by; what that was, and what is recommended "
+                "for a bank of your own, stands at the foot of Home."
+            )
             most = st.number_input("Use at most this many images to learn from", 100, 20000, 2000, 100)
             seed = st.number_input("Seed", 0, 10**6, 0)
         if not st.form_submit_button("Find my expert", type="primary", icon=":material/arrow_forward:"):
