@@ -114,27 +114,8 @@ def teacher(facts: Mapping[str, object]) -> str:
     )
 
 
-def apart(records: Sequence[Mapping[str, Any]]) -> str:
-    """What a rule loses on each kind of target, in one sentence; nothing where no kind was measured.
-
-    Args:
-        records: a result's ``track_record``.
-    """
-    by_kind = {r["kind"]: r for r in records}
-    parts = []
-    for kind, words in KIND_WORDS.items():
-        if kind in by_kind:
-            r = by_kind[kind]
-            labelled = f"with labels: {r['with_labels']['mean']:.0f} %; " if r.get("with_labels") else ""
-            parts.append(
-                f"{r['increase']['mean']:.0f} % where the task had {words} "
-                f"({labelled}the expert best on the other tasks: {r['static']['mean']:.0f} %)"
-            )
-    return f"Apart: {'; '.join(parts)}." if parts else ""
-
-
 def losses(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """What ``apart`` says as rows of a table: targets that have something in common, and what is lost on them.
+    """What a rule loses on each kind of target, as rows of a table; none where no kind was measured.
 
     Args:
         records: a result's ``track_record``.
@@ -148,6 +129,17 @@ def losses(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             costs = {"by this rule": r["increase"]} | labelled | {"always the best on the others": r["static"]}
             rows.append({"tasks with": words} | {name: f"{cost['mean']:.0f} %" for name, cost in costs.items()})
     return rows
+
+
+def apart(records: Sequence[Mapping[str, Any]]) -> str:
+    """``losses`` in one sentence; empty where there are none."""
+    parts = [
+        f"{row['by this rule']} where the task had {row['tasks with']} ("
+        + (f"with labels: {row['with labels']}; " if "with labels" in row else "")
+        + f"the expert best on the other tasks: {row['always the best on the others']})"
+        for row in losses(records)
+    ]
+    return f"Apart: {'; '.join(parts)}." if parts else ""
 
 
 def given_up(records: Sequence[Mapping[str, Any]]) -> str:
