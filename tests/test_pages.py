@@ -23,8 +23,7 @@ from t2v_core.bank.bank import Bank
 from t2v_core.embedding.record import DOMAIN, TASK2VEC
 from t2v_core.jobs.store import DONE, FAILED, JobStore
 from t2v_core.selection.audit import ALL, audit
-from t2v_core.selection.explanation import KIND_WORDS
-from t2v_core.selection.meta_task import GENERIC, KINDS
+from t2v_core.selection.meta_task import GENERIC
 from t2v_core.selection.published import published
 from t2v_core.selection.selectors import Static
 from t2v_core.selection.track_record import track_records
@@ -366,10 +365,12 @@ def test_a_finished_job_is_shown_whole_and_can_be_kept(open_page, bank_path, sha
     for page in PAGES:
         assert not open_page(page, bank_path).exception
     assert "mine" in open_page("pages/3_Bank.py", bank_path).dataframe[0].value["name"].tolist()
-
-
-def test_every_kind_of_target_has_words_on_a_result():
-    assert set(KIND_WORDS) == set(KINDS)
+    app = open_page("pages/2_Get_an_expert.py", bank_path, job=job.id)
+    undo = next(b for b in app.button if b.label == "Take it out of the bank again")
+    assert not undo.click().run().exception
+    assert all(t.name != "mine" for t in Bank(bank_path).tasks())
+    open_page("pages/3_Bank.py", bank_path).button(key=f"remove{job.id}").click().run()
+    assert store.list() == []
 
 
 def test_a_failed_job_says_why_and_offers_another_try(open_page, bank_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from t2v_core.selection.bank_audit import audit_bank
-from t2v_core.selection.explanation import credit_taken, familiarity, given_up, losses, teacher
-from t2v_core.selection.meta_task import from_bank
+from t2v_core.selection.explanation import KIND_WORDS, credit_taken, familiarity, given_up, losses, teacher
+from t2v_core.selection.meta_task import KINDS, from_bank
 from t2v_core.selection.ranking import Ranked
 from t2v_core.selection.track_record import track_records
 from t2v_core.selection.ways import DEFAULT, WAYS
@@ -55,3 +55,7 @@ def test_what_no_labels_cost_is_told_from_measurement_or_not_at_all(tmp_path):
     ] * len(rows)
     assert rows and rows[0]["by this rule"] in told
     assert "with labels" not in losses([r.as_json() for r in track_records(audits, WAYS["symmetric"])])[0]
+
+
+def test_every_kind_of_target_has_words():
+    assert set(KIND_WORDS) == set(KINDS)
