@@ -311,17 +311,35 @@ SMALL_NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["squeezenet1_1", "densenet121", "mobilenet_v3_small", "resnet18", "convnext_tiny", *SMALL_NETWORKS]
-)
+ARCHITECTURES = ["squeezenet1_1", "densenet121", "mobilenet_v3_small", "resnet18", "convnext_tiny", *SMALL_NETWORKS]
+
+
+def network_of(name: str) -> nn.Module:
+    return SMALL_NETWORKS[name]() if name in SMALL_NETWORKS else torchvision.models.get_model(name, num_classes=7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_single_precision_is_that_of_double_to_four_digits(name):
+    torch.manual_seed(0)
+    probe = make_probe(name, name, network_of(name), None, SMALL, "", CPU)
+    rng = np.random.default_rng(0)
+    head = Head(rng.normal(size=(3, 7)).astype(np.float32), np.zeros(3, np.float32), 0, 0, 0)
+    pixels = rng.integers(0, 255, (6, 64, 64, 3), dtype=np.uint8)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    single = run(probe, head, pixels, labels, estimator="exact").mean
+    double = run(in_double(probe), head, pixels, labels, estimator="exact").mean
+    np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-7 * double.max())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_other_architectures_agree_with_the_loop(name):
     """In-place activations, concatenations, depthwise convolutions, linear layers over maps, tokens and windows.
 
     Swin hands its weights to functions; its second version computes a bias that is the same for every image.
     """
     torch.manual_seed(0)
-    network = SMALL_NETWORKS[name]() if name in SMALL_NETWORKS else torchvision.models.get_model(name, num_classes=7)
-    probe = in_double(make_probe(name, name, network, None, SMALL, "", CPU))
+    probe = in_double(make_probe(name, name, network_of(name), None, SMALL, "", CPU))
     rng = np.random.default_rng(0)
     head = Head(rng.normal(size=(3, 7)).astype(np.float32), np.zeros(3, np.float32), 0, 0, 0)
     pixels = rng.integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
