@@ -21,9 +21,9 @@ from torch.nn import functional
 from t2v_core.embedding.by_probe import check_informative, check_varied, from_chunks
 from t2v_core.embedding.record import PSEUDOTASK, Embedding
 from t2v_core.embedding.refits import under_other_heads
-from t2v_core.embedding.task2vec import START_IMAGES, Task2VecSettings
+from t2v_core.embedding.task2vec import PUBLISHED, Task2VecSettings
 from t2v_core.errors import InputError
-from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
+from t2v_core.fisher.diagonal import fisher_diagonal
 from t2v_core.fisher.sums import ChunkSums
 from t2v_core.fisher.variational import variational_fisher
 from t2v_core.probe.heads import Head
@@ -45,7 +45,7 @@ class PseudoTaskSettings(Task2VecSettings):
     labels: Literal["soft", "hard"] = "soft"
 
 
-ALGORITHM_1 = PseudoTaskSettings(weight_decay=None, estimator="variational")
+ALGORITHM_1 = PseudoTaskSettings(**vars(PUBLISHED))
 """WLF's own: a head of two epochs, then ten of the variational loss on augmented images."""
 
 
@@ -175,8 +175,6 @@ def _variational(
     progress: Progress | None,
 ) -> ChunkSums:
     """The variational estimate as a single chunk: it is one optimisation over all images."""
-    few = np.random.default_rng([settings.seed, 3]).permutation(len(pixels))[:START_IMAGES]
-    start = fisher_diagonal(probe, head, pixels[few], _no_labels(few), DiagonalSettings(seed=settings.seed)).mean
     generator = torch.Generator().manual_seed(settings.seed)
 
     @torch.no_grad()
@@ -185,8 +183,7 @@ def _variational(
         images = augment(images, padding=images.shape[-1] // 8, flip=True, generator=generator)
         return images, _labels(torch.softmax(teacher.logits(probe.network(images).float()), 1), settings)
 
-    found = variational_fisher(
-        probe, head, pixels, _no_labels(pixels), start, settings.variational, settings.seed, progress, batch=batch
-    )
+    labels = _no_labels(pixels)
+    found = variational_fisher(probe, head, pixels, labels, settings.variational, settings.seed, progress, batch=batch)
     facts["loss"] = found.loss.tolist()
     return ChunkSums(found.fisher[None], np.ones(1), len(pixels))

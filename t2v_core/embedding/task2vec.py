@@ -17,14 +17,11 @@ from t2v_core.embedding.refits import under_other_heads
 from t2v_core.errors import InputError
 from t2v_core.fisher.diagonal import DiagonalSettings, fisher_diagonal
 from t2v_core.fisher.sums import ChunkSums
-from t2v_core.fisher.variational import VariationalSettings, variational_fisher
+from t2v_core.fisher.variational import GRADIENT, PUBLISHED_BETA, VariationalSettings, variational_fisher
 from t2v_core.probe.heads import REGULARISATION, Head, fit_regularised_head, fit_two_epochs
 from t2v_core.probe.probe import Probe
 from t2v_core.probe.record import BUNDLED
 from t2v_core.task.record import DecodedTask, Progress
-
-START_IMAGES = 64
-"""Images that give the variational precision its first magnitude."""
 
 SIGNED_PASSES = 1000
 """Signs drawn in all where they are the estimator: two for each of 500 images, whose noise is then well below that of
@@ -90,9 +87,17 @@ class Task2VecSettings:
     def record(self) -> dict[str, object]:
         """The options that had a part in the vector, as the embedding keeps them."""
         used = asdict(self)
-        if self.estimator != "variational":
+        if self.estimator == "variational":
+            used["variational"]["gradient"] = GRADIENT
+        else:
             del used["variational"]
         return used
+
+
+PUBLISHED = Task2VecSettings(
+    weight_decay=None, estimator="variational", variational=VariationalSettings(PUBLISHED_BETA)
+)
+"""The authors' own (T2V supplement 6): a head of two epochs, then ten of the variational loss."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +194,6 @@ def _variational(
     progress: Progress | None,
 ) -> tuple[ChunkSums, Head]:
     """The variational estimate as a single chunk, since it is one optimisation over all images, and its head."""
-    few = np.random.default_rng([settings.seed, 3]).permutation(len(labels))[:START_IMAGES]
-    start = fisher_diagonal(probe, head, pixels[few], labels[few], DiagonalSettings(seed=settings.seed)).mean
-    found = variational_fisher(probe, head, pixels, labels, start, settings.variational, settings.seed, progress)
+    found = variational_fisher(probe, head, pixels, labels, settings.variational, settings.seed, progress)
     facts["loss"] = found.loss.tolist()
     return ChunkSums(found.fisher[None], np.ones(1), len(labels)), found.head

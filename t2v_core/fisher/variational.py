@@ -5,20 +5,23 @@ layer and the head (T2V section 3.1 and supplement 6)
 
     E_{w ~ N(w0, 1/Lambda)} [cross entropy] + beta / 2N KL(N(w0, 1/Lambda) || N(0, 1/lambda^2))
 
-by stochastic gradient variational Bayes with local reparametrization (Kingma et al. 2015): the noise is
-drawn on a layer's output, with mean A w0 and variance A^2 / Lambda, independently at every position. The
-weight of the KL term is the one under which the optimum is (beta / 2N) Lambda = F + (beta lambda^2 / 2N).
+by stochastic gradient descent, the noise drawn by local reparametrization (Kingma et al. 2015): on a layer's
+output, with mean A w0 and variance A^2 / Lambda, independently at every position. The weight of the KL term is the
+one under which the optimum is (beta / 2N) Lambda = F + (beta lambda^2 / 2N).
 
-Two things to know about the estimate. Noise that is independent at every position leaves out the products between
-positions that the Fisher information of a shared filter has: the two agree for a layer that runs once an image, and
-for convolutions but loosely (measured: benchmarks/README.md). And the gradient of L is a second-order effect under
-first-order noise, with a ratio of about sqrt(beta / 2N); each batch is therefore run with the noise and with its
-negative, which cancels the first order.
+Noise acts on the expected loss through its variance, and the derivative with respect to that is half the second
+derivative with respect to the weights (Price's theorem). For the latter stands the Fisher information under the noise
+(the Gauss-Newton step of Khan et al. 2018), by the same squares per sample as without noise. To differentiate through
+the noise that was drawn has the same expectation for layers that run once an image, but is an effect of second order
+under noise of first order, about sqrt(beta / 2N) of it: Adam's 400 steps do not even forget where they started. And of
+a filter that is used at many positions it leaves out the products between positions, as if there were a copy of the
+filter at each (both measured: benchmarks/README.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,12 +32,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from t2v_core.errors import InputError
+from t2v_core.fisher import factors
+from t2v_core.fisher.capture import watch
+from t2v_core.fisher.layers import filter_means, patches
 from t2v_core.probe.calls import Call, Listener
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.precision import full_precision
 from t2v_core.probe.probe import Probe
 from t2v_core.probe.record import BETA
 from t2v_core.task.record import IntArray, Progress
+
+PUBLISHED_BETA = 1e-7
+"""Weight of the KL term in the authors' code. Under the weight by which distances are taken (``BETA``) the noise is too
+wide for a head of two epochs, and nothing of the task is left in the estimate (measured: benchmarks/README.md)."""
+
+GRADIENT = "Fisher information under noise"
+"""Where the gradient of L comes from; part of an embedding's record, since by another one it is another vector."""
 
 Batch = Callable[[IntArray], tuple[Tensor, Tensor]]
 """Gives the normalised images of some rows, and as their targets class indices ``[B]`` or probabilities ``[B, K]``."""
@@ -48,7 +61,7 @@ class VariationalSettings:
         beta: weight of the KL term.
         epochs: passes with head, Lambda and lambda^2 trained together.
         epoch_size: images drawn an epoch, class-balanced and with replacement.
-        batch_size: images a step; each runs twice, with opposite noise.
+        batch_size: images a step.
         head_rate, precision_rate: learning rates of Adam.
     """
 
@@ -85,7 +98,6 @@ def variational_fisher(
     head: Head,
     pixels: np.ndarray,
     labels: np.ndarray,
-    start: NDArray[np.float64],
     settings: VariationalSettings | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -100,8 +112,6 @@ def variational_fisher(
         head: where the head starts from, after its own start alone (supplement 6: two epochs).
         pixels: ``[N, S, S, 3]`` uint8.
         labels: ``[N]`` class indices, or ``[N, K]`` zeros and ones under ``"bernoulli"``, where images are drawn alike.
-        start: ``[D]`` a first guess of F. Only its mean over each layer is used: L starts at one value a
-            layer, of the right magnitude, since Adam moves it by no more than its rate a step.
         settings: the schedule.
         seed: of the images drawn and the noise.
         progress: called with epochs done.
@@ -122,47 +132,46 @@ def variational_fisher(
     labels = np.asarray(labels, np.float32 if attributes else np.int64)
     batch = batch or (lambda rows: (probe.normalise(pixels[rows]), torch.from_numpy(labels[rows]).to(device)))
     device, weights = probe.device, probe.weights()
-    counts = [count for _, count in probe.info.layers]
     kl_weight = settings.beta / (2 * len(labels))
     size = torch.tensor([weight[0].numel() for weight in weights], device=device)
     square = [weight.flatten(1).pow(2).mean(1) for weight in weights]
-    log_prior = torch.tensor(probe.info.prior_precision, device=device).log().requires_grad_()
-    means = torch.tensor([part.mean() for part in np.split(start, np.cumsum(counts)[:-1])], device=device)
-    first = (means.float() / kl_weight + log_prior.detach().exp()).log()
-    log_precision = [
-        torch.full((n,), float(v), device=device, requires_grad=True) for n, v in zip(counts, first, strict=True)
-    ]
     linear = _as_module(head, device)
+    rng = np.random.default_rng([seed, 2])
+    generator = torch.Generator(device).manual_seed(seed)
+    balance = class_weights(np.zeros(len(labels), int), 1) if attributes else class_weights(labels, linear.out_features)
+    log_prior = torch.tensor(probe.info.prior_precision, device=device).log().requires_grad_()
+    # One value a layer, of the right magnitude, since Adam moves L by no more than its rate a step.
+    images, _ = batch(rng.choice(len(labels), settings.batch_size, p=balance))
+    _, fisher = fisher_under_noise(probe, linear, images, None, attributes, generator)
+    log_precision = [
+        torch.full_like(f, float((f.mean() / kl_weight + prior.exp()).log())).requires_grad_()
+        for f, prior in zip(fisher, log_prior.detach(), strict=True)
+    ]
     optimiser = torch.optim.Adam(
         [
             {"params": linear.parameters(), "lr": settings.head_rate},
             {"params": [*log_precision, log_prior], "lr": settings.precision_rate},
         ],
     )
-    rng = np.random.default_rng([seed, 2])
-    generator = torch.Generator(device).manual_seed(seed)
-    balance = class_weights(np.zeros(len(labels), int), 1) if attributes else class_weights(labels, linear.out_features)
     losses = []
     for epoch in range(settings.epochs):
         drawn = rng.choice(len(labels), settings.epoch_size, p=balance)
         total = 0.0
         for rows in np.array_split(drawn, max(1, settings.epoch_size // settings.batch_size)):
             images, targets = batch(rows)
-            with noise(weights, log_precision, generator):
-                z = probe.network(torch.cat([images, images]))
-            logits = linear(z)
-            fit = _log_loss(logits, torch.cat([targets, targets]), attributes)
+            z, fisher = fisher_under_noise(probe, linear, images, log_precision, attributes, generator)
+            fit = _log_loss(linear(z), targets, attributes)
             kl = _kl(log_precision, log_prior, square, size)
             optimiser.zero_grad(set_to_none=True)
             # Divided by the KL's weight, or the gradient of L would drown in Adam's epsilon.
-            (fit / kl_weight + kl).backward()
+            ((fit + _second_order(fisher, log_precision, size)) / kl_weight + kl).backward()
             optimiser.step()
             total += float(fit.detach() + kl_weight * kl.detach()) * len(rows)
         losses.append(total / settings.epoch_size)
         if progress is not None:
             progress(epoch + 1, settings.epochs, "variational Fisher")
     precision = torch.cat(log_precision).detach().exp().double().cpu().numpy()
-    prior = np.repeat(log_prior.detach().exp().double().cpu().numpy(), counts)
+    prior = np.repeat(log_prior.detach().exp().double().cpu().numpy(), [len(weight) for weight in weights])
     trained = Head(
         linear.weight.detach().cpu().numpy(),
         linear.bias.detach().cpu().numpy(),
@@ -170,8 +179,47 @@ def variational_fisher(
         head.validation_size,
         head.steps,
     )
-    fisher = np.maximum(kl_weight * (precision - prior), 0)
-    return VariationalFisher(precision, prior, fisher, np.array(losses), trained)
+    diagonal = np.maximum(kl_weight * (precision - prior), 0)
+    return VariationalFisher(precision, prior, diagonal, np.array(losses), trained)
+
+
+def fisher_under_noise(
+    probe: Probe,
+    linear: nn.Linear,
+    images: Tensor,
+    log_precision: Sequence[Tensor] | None,
+    attributes: bool,
+    generator: torch.Generator,
+) -> tuple[Tensor, list[Tensor]]:
+    """One batch through the noisy network and back.
+
+    Args:
+        probe: the frozen network.
+        linear: the head.
+        images: ``[B, 3, S, S]``, normalised.
+        log_precision: L ``[O]`` of each layer; None for no noise.
+        attributes: whether the logits are of binary attributes in place of classes.
+        generator: of the noise, and of the signs under which the vectors of the logits' Fisher information are added
+            up (``factors``).
+
+    Returns:
+        The features ``[B, F]``, without a graph, and the mean of the squared gradients ``[O]`` of each layer.
+    """
+    weights = probe.weights()
+    found = [weight.new_zeros(len(weight)) for weight in weights]
+
+    def keep(number: int, call: Call, delta: Tensor) -> None:
+        found[number] = filter_means(call, patches(call, len(images)), delta, len(images)).mean(0)
+
+    disturbed = nullcontext() if log_precision is None else noise(weights, log_precision, generator)
+    with watch(weights, keep), disturbed:
+        z = probe.network(images)
+        logits = functional.linear(z, linear.weight.detach(), linear.bias.detach())
+    columns = logits.shape[1] - (not attributes)
+    signs = torch.randint(0, 2, (len(logits), 1, columns), generator=generator, device=logits.device) * 2 - 1
+    signed = factors.bernoulli_signed if attributes else factors.softmax_signed
+    logits.backward(signed(logits.detach(), signs)[0])
+    return z.detach(), found
 
 
 def _log_loss(logits: Tensor, targets: Tensor, attributes: bool) -> Tensor:
@@ -186,6 +234,15 @@ def _as_module(head: Head, device: torch.device) -> nn.Linear:
     linear.weight.data = torch.tensor(head.weight, device=device)
     linear.bias.data = torch.tensor(head.bias, device=device)
     return linear
+
+
+def _second_order(fisher: list[Tensor], log_precision: list[Tensor], size: Tensor) -> Tensor:
+    """What the noise adds to the expected loss, to second order: half of F / Lambda for every weight.
+
+    It gives L the gradient that the loss itself has not, whose noise is drawn.
+    """
+    layers = zip(fisher, log_precision, strict=True)
+    return 0.5 * (size * torch.stack([(f * torch.exp(-L)).sum() for f, L in layers])).sum()
 
 
 def _kl(log_precision: list[Tensor], log_prior: Tensor, square: list[Tensor], size: Tensor) -> Tensor:
@@ -207,21 +264,21 @@ def _kl(log_precision: list[Tensor], log_prior: Tensor, square: list[Tensor], si
 def noise(weights: Sequence[Tensor], log_precision: Sequence[Tensor], generator: torch.Generator) -> Listener:
     """While active, the output of every call with one of the weights carries Gaussian noise of variance A^2 / Lambda.
 
-    The batch holds every image twice: the second half gets the negative of the first half's noise.
+    Gradients pass it by: to them it is a constant.
     """
     numbers = {id(weight): number for number, weight in enumerate(weights)}
 
-    def heard(call: Call, output: Tensor) -> Tensor:
-        if id(call.weight) not in numbers:
-            return output
-        half = torch.randn(
-            output[: len(output) // 2].shape, device=output.device, dtype=output.dtype, generator=generator
-        )
+    @torch.no_grad()
+    def drawn(call: Call, output: Tensor) -> Tensor:
         spread, norms = torch.exp(-0.5 * log_precision[numbers[id(call.weight)]]), input_norms(call)
         if not call.linear:
             spread = spread.reshape(-1, *[1] * (output.dim() - 2))
             norms = norms.reshape(len(output), -1, *output.shape[2:])
-        return output + torch.cat([half, -half]) * spread * norms
+        normal = torch.randn(output.shape, device=output.device, dtype=output.dtype, generator=generator)
+        return normal * spread * norms
+
+    def heard(call: Call, output: Tensor) -> Tensor:
+        return output + drawn(call, output) if id(call.weight) in numbers else output
 
     return Listener(heard)
 

@@ -171,17 +171,14 @@ def test_the_teacher_is_asked_about_the_augmented_images(bundled, few, monkeypat
 
 
 def test_certain_soft_labels_give_what_labels_give(bundled, few):
-    pixels, labels = few.pixels[:20], few.task.labels[:20]
+    pixels, labels = few.pixels[::3], few.task.labels[::3]
     labels = np.unique(labels, return_inverse=True)[1]
     head = fit_regularised_head(bundled.features(pixels), labels, labels.max() + 1)
-    start = np.full(784, 1e-4)
 
     def certain(rows):
         return bundled.normalise(pixels[rows]), torch.eye(int(labels.max()) + 1)[labels[rows]]
 
-    plain, soft = (
-        variational_fisher(bundled, head, pixels, labels, start, SHORT, batch=batch) for batch in (None, certain)
-    )
+    plain, soft = (variational_fisher(bundled, head, pixels, labels, SHORT, batch=batch) for batch in (None, certain))
     np.testing.assert_allclose(soft.fisher, plain.fisher, rtol=1e-3)
 
 
