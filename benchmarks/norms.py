@@ -70,7 +70,7 @@ HEADS: dict[str, Callable[[Tensor, np.ndarray, int], Head]] = {
     "optimum, 0.2": partial(fit_regularised_head, weight_decay=0.2, validate=False),
 }
 
-SCHEDULES = {"two epochs of Adam": PUBLISHED.variational, "optimum, 0.002": VariationalSettings()}
+SCHEDULES = {"two epochs of Adam": PUBLISHED.variational, "optimum, 0.2": VariationalSettings()}
 """Of the variational estimate, by the head that it starts from."""
 
 

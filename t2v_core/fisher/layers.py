@@ -8,7 +8,13 @@ respect to filter o is g_o = A^T delta_o, so
     ||g_o||^2 = ||A^T delta_o||^2          (explicit form, O * D * P multiply-adds)
               = delta_o^T (A A^T) delta_o   (Gram form, P^2 * (D + O) multiply-adds)
 
-Both are exact. The cheaper one is known from the shapes. Either way the weight gradient of the batch,
+Both are exact. The cheaper one is known from the shapes. What all positions share, A = A' + 1 m^T, cancels in the
+Gram form where the delta_o add up to little (the keys of an attention, say) and would take its digits with it, so it
+is kept apart: with s = 1^T delta_o,
+
+    ||g_o||^2 = delta_o^T (A' A'^T) delta_o + 2 s (A' m)^T delta_o + s^2 ||m||^2
+
+Either way the weight gradient of the batch,
 which an optimiser would need, is never formed.
 
 A convolution's patches overlap, and copying them out whole costs kh * kw times the input. Here they are
@@ -51,10 +57,18 @@ def filter_square_norms(slices: Sequence[Tensor], delta: Tensor) -> Tensor:
     if gram_is_cheaper(delta.shape[2], weights, delta.shape[1]):
         # Terms of either sign cancel in this form: half precision would leave little of the result.
         slices, delta = [part.to(precise) for part in slices], delta.to(precise)
+        means = [part.mean(1, keepdim=True) for part in slices]
+        slices = [part - mean for part, mean in zip(slices, means, strict=True)]
         gram = slices[0] @ slices[0].transpose(1, 2)
-        for part in slices[1:]:
+        along = slices[0] @ means[0].transpose(1, 2)
+        for part, mean in zip(slices[1:], means[1:], strict=True):
             gram = torch.baddbmm(gram, part, part.transpose(1, 2))
-        return ((gram @ delta) * delta).sum(1).clamp_min_(0)
+            along = torch.baddbmm(along, part, mean.transpose(1, 2))
+        shared = torch.cat(means, 2).square().sum(2)
+        total = delta.sum(1)
+        varying = ((gram @ delta) * delta).sum(1)
+        mixed = (along * delta).sum(1)
+        return (varying + total * (2 * mixed + total * shared)).clamp_min_(0)
     rows = delta.transpose(1, 2)
     total = (rows @ slices[0]).square_().sum(2, dtype=precise)
     for part in slices[1:]:

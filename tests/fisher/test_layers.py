@@ -126,3 +126,15 @@ def test_both_forms_give_the_same(weights, positions):
     assert gram_is_cheaper(8, weights, positions) == (weights > positions)
     expected = torch.einsum("bpd,bpo->bod", torch.cat(slices, 2), delta).pow(2).sum(2)
     torch.testing.assert_close(filter_square_norms(slices, delta), expected)
+
+
+def test_what_all_positions_share_takes_no_digits():
+    """Where output gradients add up to nothing, a large mean of the tokens is nothing to the result."""
+    torch.manual_seed(0)
+    tokens = torch.randn(3, 20, 100, dtype=torch.float64) + 30 * torch.randn(100, dtype=torch.float64)
+    delta = torch.randn(3, 20, 80, dtype=torch.float64)
+    delta -= delta.mean(1, keepdim=True)
+    assert gram_is_cheaper(80, 100, 20)
+    tokens, delta = tokens.float(), delta.float()
+    exact = torch.einsum("bpd,bpo->bod", tokens.double(), delta.double()).pow(2).sum(2)
+    torch.testing.assert_close(filter_square_norms([tokens], delta).double(), exact, rtol=1e-5, atol=0)
