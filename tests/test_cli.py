@@ -37,6 +37,7 @@ def run_json(capsys, *arguments: str) -> dict:
 def test_embed_gives_the_vector_and_repeats(capsys, bank_path, shapes_folder):
     first = run_json(capsys, "embed", shapes_folder, "--bank", bank_path)
     assert len(first["vector"]) == first["dimension"] == 784
+    assert len(set(first["filters"])) == 784
     assert first["images"] == 60
     assert 0 < first["relative_error"] < 1
     error = np.linalg.norm(first["standard_error"]) / np.linalg.norm(first["vector"])
@@ -300,6 +301,7 @@ def test_domain_gives_the_vector_asked_for(capsys, bank_path, shapes_folder):
     found = run_json(capsys, "embed", shapes_folder, "--bank", bank_path, "--method", "domain")
     assert found["method"] == "domain"
     assert found["dimension"] == len(found["vector"]) == 64
+    assert found["filters"] is None
 
 
 @pytest.mark.parametrize("option", [("--tolerance", "0.1"), ("--precision", "bfloat16")])

@@ -11,7 +11,7 @@ from typing import Any
 from t2v_core.bank.bank import Bank
 from t2v_core.commands.arguments import source, target
 from t2v_core.commands.output import Reporter, tell
-from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC
+from t2v_core.embedding.record import DOMAIN, FISHER, PSEUDOTASK, TASK2VEC
 from t2v_core.embedding.tangent_kernel import TANGENT
 from t2v_core.errors import InputError
 from t2v_core.selection.explanation import given_up, teacher
@@ -155,6 +155,7 @@ def _embed(o: argparse.Namespace) -> dict[str, Any]:
         "settings": e.settings,
         "dimension": len(e.vector),
         "vector": [float(v) for v in e.vector],
+        "filters": found.info.filter_names if found.info and e.method in FISHER else None,
         "norm": float(abs(e.vector).sum()),
         "standard_error": None if len(e.chunk_weights) < 2 else [float(v) for v in e.standard_error],
         "relative_error": None if math.isnan(e.relative_error) else e.relative_error,

@@ -49,6 +49,11 @@ class ProbeInfo:
         return sum(count for _, count in self.layers)
 
     @property
+    def filter_names(self) -> list[str]:
+        """``[D]`` what each number of an embedding belongs to, ``layer1.0.conv1[17]``: layer, output channel or row."""
+        return [f"{layer}[{number}]" for layer, count in self.layers for number in range(count)]
+
+    @property
     def filter_prior(self) -> NDArray[np.float64]:
         """``[D]`` lambda^2 of each filter's layer: the trivial embedding t_0 in units of precision."""
         return np.repeat(np.asarray(self.prior_precision, dtype=np.float64), [count for _, count in self.layers])

@@ -220,6 +220,12 @@ def test_a_layer_of_zeros_has_a_prior():
     assert np.isfinite(probe.info.filter_prior).all()
 
 
+def test_a_filter_is_named_by_its_layer_and_row():
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+    probe = make_probe("x", "x", network, None, InputSpec(resize=16, crop=16, mean=SPEC.mean, std=SPEC.std), "", CPU)
+    assert probe.info.filter_names == ["0[0]", "0[1]", "3[0]", "3[1]", "3[2]"]
+
+
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
