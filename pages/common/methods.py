@@ -257,8 +257,8 @@ def show_agreement(record: MethodRecord) -> None:
         f"from the lowest to the highest. Over all filters the median is {np.median(facts['all']):.2f}. 1 would be the "
         f"same order, 0 none. In size the robust one is {np.median(facts['all_ratio']):.2g} times the exact one, by "
         f"layer {sizes.min():.2g} to {sizes.max():.2g} times. Both are of the head the robust one ends with. "
-        "Its 400 steps do not quite forget where they began, one value a layer, so trust its order of filters within a "
-        "layer, not its size. The two lie in spaces of their own and are never compared with each other elsewhere."
+        "They differ because the robust one is taken under noise on the network's weights, as wide as the task "
+        "tolerates. The two lie in spaces of their own and are never compared with each other elsewhere."
     )
     names, targets = [*layers, "all filters"], facts["targets"]
     table = pd.DataFrame(

@@ -89,6 +89,8 @@ class Task2VecSettings:
         used = asdict(self)
         if self.estimator == "variational":
             used["variational"]["gradient"] = GRADIENT
+            for other in ("total_draws", "chunks", "tolerance", "precision"):
+                del used[other]
         else:
             del used["variational"]
         return used

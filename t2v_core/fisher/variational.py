@@ -5,23 +5,25 @@ layer and the head (T2V section 3.1 and supplement 6)
 
     E_{w ~ N(w0, 1/Lambda)} [cross entropy] + beta / 2N KL(N(w0, 1/Lambda) || N(0, 1/lambda^2))
 
-by stochastic gradient descent, the noise drawn by local reparametrization (Kingma et al. 2015): on a layer's
-output, with mean A w0 and variance A^2 / Lambda, independently at every position. The weight of the KL term is the
-one under which the optimum is (beta / 2N) Lambda = F + (beta lambda^2 / 2N).
+by stochastic gradient descent. The weight of the KL term is the one under which the optimum is
+(beta / 2N) Lambda = F + (beta lambda^2 / 2N).
 
-Noise acts on the expected loss through its variance, and the derivative with respect to that is half the second
-derivative with respect to the weights (Price's theorem). For the latter stands the Fisher information under the noise
-(the Gauss-Newton step of Khan et al. 2018), by the same squares per sample as without noise. To differentiate through
-the noise that was drawn has the same expectation for layers that run once an image, but is an effect of second order
-under noise of first order, about sqrt(beta / 2N) of it: Adam's 400 steps do not even forget where they started. And of
-a filter that is used at many positions it leaves out the products between positions, as if there were a copy of the
-filter at each (both measured: benchmarks/README.md).
+Noise acts on the expected loss through its variance, and the derivative with respect to that is half the expected
+second derivative with respect to the weights (Price's theorem). For the latter stands the Fisher information under the
+noise (the Gauss-Newton step of Khan et al. 2018), by the same squares per sample as without noise:
+
+    d E[cross entropy] / dL = -1/2 D F / Lambda   for a filter of D weights.
+
+The papers differentiate through noise that they draw on a layer's output (local reparametrization, Kingma et al. 2015).
+That is an effect of second order under noise of first order, about sqrt(beta / 2N) of it, in which 400 steps of Adam do
+not even forget where they started. And of a convolution that noise is another one at every position, as if there were a
+copy of the filter at each, so that the products between positions are left out of F. Here the noise is drawn on the
+weights, as the loss above has it, anew for every few images (all measured: benchmarks/README.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,7 +37,7 @@ from t2v_core.errors import InputError
 from t2v_core.fisher import factors
 from t2v_core.fisher.capture import watch
 from t2v_core.fisher.layers import filter_means, patches
-from t2v_core.probe.calls import Call, Listener
+from t2v_core.probe.calls import Call, Substitute
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.precision import full_precision
 from t2v_core.probe.probe import Probe
@@ -45,6 +47,9 @@ from t2v_core.task.record import IntArray, Progress
 PUBLISHED_BETA = 1e-7
 """Weight of the KL term in the authors' code. Under the weight by which distances are taken (``BETA``) the noise is too
 wide for a head of two epochs, and nothing of the task is left in the estimate (measured: benchmarks/README.md)."""
+
+SHARING = 10
+"""Images that share one draw of the noise: fewer would cost more passes, more would make F depend on fewer draws."""
 
 GRADIENT = "Fisher information under noise"
 """Where the gradient of L comes from; part of an embedding's record, since by another one it is another vector."""
@@ -71,6 +76,16 @@ class VariationalSettings:
     batch_size: int = 50
     head_rate: float = 1e-4
     precision_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        """Refuse what no estimate can be made with."""
+        if min(self.epochs, self.epoch_size, self.batch_size) < 1:
+            raise InputError("epochs, the size of an epoch and the batch size must be at least 1")
+        if not self.beta > 0 or not min(self.head_rate, self.precision_rate) >= 0:
+            raise InputError(
+                f"beta must be above 0 and the learning rates at least 0; got {self.beta:g}, {self.head_rate:g} and "
+                f"{self.precision_rate:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,7 @@ def variational_fisher(
         likelihood: ``"softmax"`` over classes, or ``"bernoulli"`` for independent binary attributes.
 
     Raises:
-        InputError: a layer of the network runs once for all images of a batch: noise would not be each image's own.
+        InputError: a layer of the network runs once for all images of a batch: gradients would not be each image's own.
     """
     if probe.one_by_one:
         raise InputError(
@@ -132,14 +147,15 @@ def variational_fisher(
     labels = np.asarray(labels, np.float32 if attributes else np.int64)
     batch = batch or (lambda rows: (probe.normalise(pixels[rows]), torch.from_numpy(labels[rows]).to(device)))
     device, weights = probe.device, probe.weights()
+    dtype = torch.promote_types(weights[0].dtype, torch.float32)
     kl_weight = settings.beta / (2 * len(labels))
     size = torch.tensor([weight[0].numel() for weight in weights], device=device)
     square = [weight.flatten(1).pow(2).mean(1) for weight in weights]
-    linear = _as_module(head, device)
+    linear = _as_module(head, device, dtype)
     rng = np.random.default_rng([seed, 2])
     generator = torch.Generator(device).manual_seed(seed)
     balance = class_weights(np.zeros(len(labels), int), 1) if attributes else class_weights(labels, linear.out_features)
-    log_prior = torch.tensor(probe.info.prior_precision, device=device).log().requires_grad_()
+    log_prior = torch.tensor(probe.info.prior_precision, device=device, dtype=dtype).log().requires_grad_()
     # One value a layer, of the right magnitude, since Adam moves L by no more than its rate a step.
     images, _ = batch(rng.choice(len(labels), settings.batch_size, p=balance))
     _, fisher = fisher_under_noise(probe, linear, images, None, attributes, generator)
@@ -191,11 +207,11 @@ def fisher_under_noise(
     attributes: bool,
     generator: torch.Generator,
 ) -> tuple[Tensor, list[Tensor]]:
-    """One batch through the noisy network and back.
+    """Images through the noisy network and back.
 
     Args:
         probe: the frozen network.
-        linear: the head.
+        linear: the head, which has no noise.
         images: ``[B, 3, S, S]``, normalised.
         log_precision: L ``[O]`` of each layer; None for no noise.
         attributes: whether the logits are of binary attributes in place of classes.
@@ -203,17 +219,34 @@ def fisher_under_noise(
             up (``factors``).
 
     Returns:
-        The features ``[B, F]``, without a graph, and the mean of the squared gradients ``[O]`` of each layer.
+        The noisy features ``[B, d]``, without a graph, and for each layer the mean over the images of a filter's
+        squared gradients ``[O]``.
     """
+    parts = [
+        _under_one_draw(probe, linear, some, log_precision, attributes, generator) for some in images.split(SHARING)
+    ]
+    sums = zip(*(squares for _, squares in parts), strict=True)
+    return torch.cat([z for z, _ in parts]), [torch.stack(of_layer).sum(0) / len(images) for of_layer in sums]
+
+
+def _under_one_draw(
+    probe: Probe,
+    linear: nn.Linear,
+    images: Tensor,
+    log_precision: Sequence[Tensor] | None,
+    attributes: bool,
+    generator: torch.Generator,
+) -> tuple[Tensor, list[Tensor]]:
+    """As ``fisher_under_noise``, one draw of the noise for all images, and sums in place of means."""
     weights = probe.weights()
     found = [weight.new_zeros(len(weight)) for weight in weights]
 
     def keep(number: int, call: Call, delta: Tensor) -> None:
-        found[number] = filter_means(call, patches(call, len(images)), delta, len(images)).mean(0)
+        found[number] = filter_means(call, patches(call, len(images)), delta, len(images)).sum(0)
 
-    disturbed = nullcontext() if log_precision is None else noise(weights, log_precision, generator)
-    with watch(weights, keep), disturbed:
-        z = probe.network(images)
+    noisy = {} if log_precision is None else _noisy(weights, log_precision, generator)
+    with Substitute(noisy), watch(weights, keep):
+        z = probe.network(images).to(linear.weight.dtype)
         logits = functional.linear(z, linear.weight.detach(), linear.bias.detach())
     columns = logits.shape[1] - (not attributes)
     signs = torch.randint(0, 2, (len(logits), 1, columns), generator=generator, device=logits.device) * 2 - 1
@@ -222,24 +255,37 @@ def fisher_under_noise(
     return z.detach(), found
 
 
+@torch.no_grad()
+def _noisy(weights: Sequence[Tensor], log_precision: Sequence[Tensor], generator: torch.Generator) -> dict[int, Tensor]:
+    """Draws from N(w0, 1 / Lambda), by ``id`` of w0."""
+    drawn = {}
+    for weight, L in zip(weights, log_precision, strict=True):
+        normal = torch.randn(weight.shape, device=weight.device, dtype=weight.dtype, generator=generator)
+        spread = torch.exp(-0.5 * L).to(weight.dtype).reshape(-1, *[1] * (weight.dim() - 1))
+        drawn[id(weight)] = weight + normal * spread
+    return drawn
+
+
 def _log_loss(logits: Tensor, targets: Tensor, attributes: bool) -> Tensor:
     """Mean over the images of -log p(y|x)."""
+    if targets.is_floating_point():
+        targets = targets.to(logits.dtype)
     if attributes:
         return functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
     return functional.cross_entropy(logits, targets)
 
 
-def _as_module(head: Head, device: torch.device) -> nn.Linear:
-    linear = nn.Linear(head.weight.shape[1], head.weight.shape[0], device=device)
-    linear.weight.data = torch.tensor(head.weight, device=device)
-    linear.bias.data = torch.tensor(head.bias, device=device)
+def _as_module(head: Head, device: torch.device, dtype: torch.dtype) -> nn.Linear:
+    linear = nn.Linear(head.weight.shape[1], head.weight.shape[0])
+    linear.weight.data = torch.tensor(head.weight, device=device, dtype=dtype)
+    linear.bias.data = torch.tensor(head.bias, device=device, dtype=dtype)
     return linear
 
 
 def _second_order(fisher: list[Tensor], log_precision: list[Tensor], size: Tensor) -> Tensor:
     """What the noise adds to the expected loss, to second order: half of F / Lambda for every weight.
 
-    It gives L the gradient that the loss itself has not, whose noise is drawn.
+    To the loss itself the noise is a constant. This term has the gradient over L that the expected loss has.
     """
     layers = zip(fisher, log_precision, strict=True)
     return 0.5 * (size * torch.stack([(f * torch.exp(-L)).sum() for f, L in layers])).sum()
@@ -259,38 +305,3 @@ def _kl(log_precision: list[Tensor], log_prior: Tensor, square: list[Tensor], si
         prior = log_prior[number]
         parts.append(0.5 * size[number] * (L - prior - 1 + torch.exp(prior - L) + prior.exp() * w2).sum())
     return torch.stack(parts).sum()
-
-
-def noise(weights: Sequence[Tensor], log_precision: Sequence[Tensor], generator: torch.Generator) -> Listener:
-    """While active, the output of every call with one of the weights carries Gaussian noise of variance A^2 / Lambda.
-
-    Gradients pass it by: to them it is a constant.
-    """
-    numbers = {id(weight): number for number, weight in enumerate(weights)}
-
-    @torch.no_grad()
-    def drawn(call: Call, output: Tensor) -> Tensor:
-        spread, norms = torch.exp(-0.5 * log_precision[numbers[id(call.weight)]]), input_norms(call)
-        if not call.linear:
-            spread = spread.reshape(-1, *[1] * (output.dim() - 2))
-            norms = norms.reshape(len(output), -1, *output.shape[2:])
-        normal = torch.randn(output.shape, device=output.device, dtype=output.dtype, generator=generator)
-        return normal * spread * norms
-
-    def heard(call: Call, output: Tensor) -> Tensor:
-        return output + drawn(call, output) if id(call.weight) in numbers else output
-
-    return Listener(heard)
-
-
-def input_norms(call: Call) -> Tensor:
-    """Norm ||A_p|| of the input patch behind every output position: ``[B, groups or O, H', W']`` or ``[..., 1]``."""
-    square = call.inputs.pow(2)
-    if call.linear:
-        return square.sum(-1, keepdim=True).clamp_min(1e-30).sqrt()
-    square = call.padded(square)
-    square = square.unflatten(1, (call.groups, -1)).sum(2)
-    ones = torch.ones(call.groups, 1, *call.kernel, device=square.device, dtype=square.dtype)
-    sums = functional.conv2d(square, ones, stride=call.stride, dilation=call.dilation, groups=call.groups)
-    norms = sums.clamp_min(1e-30).sqrt()
-    return norms.repeat_interleave(call.filters // call.groups, 1) if call.groups > 1 else norms

@@ -7,7 +7,7 @@ attribute or buffer is set on anyone's module, and a layer is known by the weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,3 +117,28 @@ class Listener(TorchFunctionMode):
         output = func(*args, **(kwargs or {}))
         call = read_call(func, args, kwargs or {})
         return output if call is None else self.heard(call, output)
+
+
+class Substitute(TorchFunctionMode):
+    """While active, every call that multiplies by some weights multiplies by others in their place.
+
+    A ``Listener`` inside of it still hears of the weights that the network has.
+
+    Args:
+        others: by ``id`` of the weight that gives way.
+    """
+
+    def __init__(self, others: Mapping[int, Tensor]) -> None:
+        super().__init__()
+        self.others = others
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one of torch's functions, with another weight where there is one."""
+        named = dict(kwargs or {})
+        call = read_call(func, args, named)
+        other = None if call is None else self.others.get(id(call.weight))
+        if other is not None and len(args) > 1:
+            args = (args[0], other, *args[2:])
+        elif other is not None:
+            named["weight"] = other
+        return func(*args, **named)

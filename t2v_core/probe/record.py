@@ -15,8 +15,9 @@ BUNDLED = "bundled"
 """Registry name of the probe that ships with the program."""
 
 BETA = 1e-3
-"""Weight of the KL term to the prior lambda^2: in the variational estimate's loss, and where a Fisher diagonal found
-in another way is turned into a precision, so that t_0 lies equally far under all estimates (method section 3)."""
+"""Weight of the KL term to the prior lambda^2 wherever a distance turns a Fisher diagonal into a precision, however it
+was found and with lambda^2 from the scale of the weights, so that t_0 lies equally far under all estimates (method
+section 3); and in the variational estimate's loss, unless its authors' own is asked for."""
 
 
 @dataclass(frozen=True)
