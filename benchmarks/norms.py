@@ -1,6 +1,6 @@
 """When the norm of an embedding rises with the error of its task, and with its number of images.
 
-    python -m benchmarks.norms --data cifar100.zip [--robust 12] [--robust-small 4] [--out FILE]
+    python -m benchmarks.norms --data cifar100.zip [--robust 12] [--robust-small 4] [--only-robust] [--out FILE]
 
 Task2Vec claims both (T2V Fig. 2 right, supplement Fig. 2). With the bundled probe, on tasks over CIFAR-100's training
 images, for every head and estimator:
@@ -12,7 +12,8 @@ images, for every head and estimator:
 
 The variational estimate takes minutes a task: the first ``--robust`` superclasses, the first ``--robust-small`` with
 40 images a class too, under the authors' two epochs and weight of the KL term and under the engine's own. Its precision
-Lambda is that of noise on the weights, which has N in its scale.
+Lambda is that of noise on the weights, which has N in its scale. With ``--only-robust`` the rows of the other
+estimators stay as FILE has them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -171,10 +172,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--robust", type=int, default=12)
     parser.add_argument("--robust-small", type=int, default=4)
+    parser.add_argument("--only-robust", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     begin = time.perf_counter()
     superclasses, ways = cases(options.robust, options.robust_small)
+    kept = []
+    if options.only_robust:
+        superclasses, ways = [replace(c, estimators=(ROBUST,)) for c in superclasses if ROBUST in c.estimators], []
+        kept = [r for r in json.loads(options.out.read_text())["rows"] if not r["estimator"].startswith(ROBUST)]
     names = {case.name for case in superclasses}
     large = read_cifar100(options.data).large
     found: list[Found] = []
@@ -189,7 +195,7 @@ def main() -> None:
     groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for f in found:
         groups[f.head, f.estimator].append(f)
-    rows = [
+    rows = kept + [
         row(*names_of, [f for f in group if f.case.name in names], [f for f in group if f.case.name not in names])
         for names_of, group in groups.items()
     ]

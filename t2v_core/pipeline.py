@@ -14,7 +14,7 @@ from t2v_core.embedding.pseudotask import ALGORITHM_1, PseudoTaskSettings, embed
 from t2v_core.embedding.record import DOMAIN, PSEUDOTASK, TASK2VEC, Embedding
 from t2v_core.embedding.tangent import BY_ARCHITECTURE, embed_tangent, few_for_a_batch
 from t2v_core.embedding.tangent_kernel import TANGENT
-from t2v_core.embedding.task2vec import Task2VecSettings, embed_task
+from t2v_core.embedding.task2vec import PUBLISHED, Task2VecSettings, embed_task
 from t2v_core.errors import InputError
 from t2v_core.probe.probe import Probe, pick_device
 from t2v_core.probe.random_networks import SPECS
@@ -88,7 +88,7 @@ def embed(options: Options, report: Report, found: FoundTask | None = None, *, r
         raise InputError(f"--max-images must be at least 4, got {options.max_images}")
     if options.tolerance is not None and not 0 < options.tolerance < 1:
         raise InputError(f"--tolerance is a relative error between 0 and 1, such as 0.02; got {options.tolerance}")
-    variational = "variational" in (options.method, options.pseudo)
+    variational = options.method in ("variational", "published") or options.pseudo == "variational"
     if variational and (options.tolerance is not None or options.precision != "float32"):
         raise InputError(
             "the variational estimate is one optimisation in float32 with no error to stop at; leave out --tolerance "
@@ -162,7 +162,9 @@ def _by_probe(
         ]
     if method == DOMAIN and not learnable:
         return [embed_domain(decoded, probe, seed=options.seed, progress=progress)]
-    found = embed_task(decoded, probe, _settings(Task2VecSettings, options, probe), refits=refits, progress=progress)
+    published = replace(PUBLISHED, seed=options.seed)
+    chosen = published if options.method == "published" else _settings(Task2VecSettings, options, probe)
+    found = embed_task(decoded, probe, chosen, refits=refits, progress=progress)
     return [found.domain, found.fisher] if method == DOMAIN else [found.fisher, found.domain]
 
 

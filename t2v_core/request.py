@@ -48,8 +48,9 @@ class Options:
         probe: registry name.
         embedding: ``"task2vec"``, ``"domain"``, ``"pseudotask"`` or ``"tangent"``; by default PseudoTask where the
             images carry no labels, else Task2Vec.
-        method: estimator of the Fisher information: ``"montecarlo"``, ``"signs"``, ``"exact"`` or ``"variational"``;
-            by default the probe's own, see ``Task2VecSettings.for_probe``.
+        method: estimator of the Fisher information: ``"montecarlo"``, ``"signs"``, ``"exact"``, ``"variational"``,
+            or the latter as its authors have it, ``"published"`` (``task2vec.PUBLISHED``); by default the probe's own,
+            see ``Task2VecSettings.for_probe``.
         architecture: ``"small"`` or ``"resnet18"``, the untrained networks of the Task Tangent Kernel
             (``embedding.tangent.BY_ARCHITECTURE``); by default what suits the images' size (``suited_networks``), and
             to be ranked a task is embedded as most experts' tasks are.
@@ -71,7 +72,7 @@ class Options:
     attribute: str | None = None
     probe: str = "bundled"
     embedding: str | None = None
-    method: Literal["montecarlo", "signs", "exact", "variational"] | None = None
+    method: Literal["montecarlo", "signs", "exact", "variational", "published"] | None = None
     architecture: Literal["resnet18", "small"] | None = None
     pseudo: Literal["soft", "hard", "variational"] = "soft"
     tolerance: float | None = None

@@ -7,15 +7,19 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import update
 
+from t2v_core import pipeline
 from t2v_core.bank import schema
 from t2v_core.bank.bank import Bank
 from t2v_core.cli import _parser, main
+from t2v_core.embedding.task2vec import PUBLISHED
+from t2v_core.fisher.variational import GRADIENT
 from t2v_core.plain_json import as_json
 from tests.conftest import write_folder, zip_folder
 
@@ -302,6 +306,20 @@ def test_domain_gives_the_vector_asked_for(capsys, bank_path, shapes_folder):
     assert found["method"] == "domain"
     assert found["dimension"] == len(found["vector"]) == 64
     assert found["filters"] is None
+
+
+def test_the_robust_forms_are_ours_and_the_published_one(capsys, monkeypatch, bank_path, shapes_folder):
+    monkeypatch.setattr(
+        pipeline, "PUBLISHED", replace(PUBLISHED, variational=replace(PUBLISHED.variational, epochs=1, epoch_size=50))
+    )
+    found = run_json(capsys, "embed", shapes_folder, "--bank", bank_path, "--method", "published", "--seed", "3")
+    assert found["method"] == "variational"
+    assert found["relative_error"] is None
+    assert len(found["facts"]["loss"]) == 1
+    kept = found["settings"]
+    assert (kept["weight_decay"], kept["seed"], kept["variational"]["beta"]) == (None, 3, 1e-7)
+    assert kept["variational"]["gradient"] == GRADIENT
+    assert "total_draws" not in kept
 
 
 @pytest.mark.parametrize("option", [("--tolerance", "0.1"), ("--precision", "bfloat16")])

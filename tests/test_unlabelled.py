@@ -208,7 +208,7 @@ def test_hard_labels_and_the_authors_own_algorithm_are_there_for_the_asking(caps
 
 
 @pytest.mark.parametrize("option", [("--tolerance", 0.02), ("--precision", "bfloat16")])
-@pytest.mark.parametrize("method", ["variational", "pseudotask-variational"])
+@pytest.mark.parametrize("method", ["variational", "published", "pseudotask-variational"])
 def test_what_the_variational_estimate_cannot_heed_is_refused(capsys, methods_path, flat, method, option):
     code, _, err = run(capsys, "embed", flat, "--method", method, *option, "--bank", methods_path)
     assert code == 2

@@ -19,6 +19,7 @@ from t2v_core.selection.ways import WAYS
 from t2v_core.selection.words import counted
 
 ESTIMATORS = ["montecarlo", "signs", "exact"]
+ROBUST = ["variational", "published"]
 PSEUDO = {PSEUDOTASK: "soft", f"{PSEUDOTASK}-hard": "hard", f"{PSEUDOTASK}-variational": "variational"}
 TOLERANCE = 0.02
 """Relative standard error at which the adaptive mode stops where no other is given."""
@@ -73,8 +74,9 @@ def add_tasks(command: Callable[..., argparse.ArgumentParser], commands: Any) ->
         if name == "embed":
             added.add_argument(
                 "--method",
-                choices=[*ESTIMATORS, "variational", *PSEUDO, DOMAIN, TANGENT],
-                help=f"{ESTIMATED}; pseudotask, which reads no labels and is the default where there are none, "
+                choices=[*ESTIMATORS, *ROBUST, *PSEUDO, DOMAIN, TANGENT],
+                help=f"{ESTIMATED}; variational, the robust form; published, the same as its authors have it "
+                "(a head of two epochs, less noise); pseudotask, which reads no labels and is the default without any, "
                 "pseudotask-hard, which takes the most probable class alone for the truth, and pseudotask-variational, "
                 "its authors' own Algorithm 1; domain, by what the images look like; tangent, by untrained networks",
             )

@@ -24,7 +24,7 @@ from torch import Tensor
 from t2v_core.errors import InputError
 from t2v_core.fisher import factors
 from t2v_core.fisher.capture import watch
-from t2v_core.fisher.layers import filter_means, patches
+from t2v_core.fisher.layers import Gram, Patches, filter_means, read_input
 from t2v_core.fisher.sums import ChunkSums, assign_chunks, imbalance
 from t2v_core.probe.calls import Call
 from t2v_core.probe.heads import Head, class_weights
@@ -33,7 +33,7 @@ from t2v_core.probe.probe import Probe
 from t2v_core.task.record import Progress
 
 KEEP_BYTES = 256 << 20
-"""Input patches kept between the backward passes of one batch."""
+"""Of the layers' inputs kept between the backward passes of one batch."""
 
 FIRST_LOOK = 10
 """Chunks done before an adaptive run first asks whether it may stop: fewer say little about the spread."""
@@ -157,18 +157,18 @@ def _accumulate(
     order = np.argsort(chunk, kind="stable")
     share = torch.zeros(0)
     several = False
-    kept: dict[int, list[Tensor]] = {}
+    kept: dict[int, Patches | Gram] = {}
     tolerance = settings.tolerance or 0.0
     half = torch.bfloat16 if settings.precision == "bfloat16" else None
 
     def add(number: int, call: Call, delta: Tensor) -> None:
         batch = share.shape[1]
-        slices = kept.get(number)
-        if slices is None:
-            slices = patches(call, batch, half)
-            if several and sum(k[0].untyped_storage().nbytes() for k in [*kept.values(), slices]) <= KEEP_BYTES:
-                kept[number] = slices
-        values = filter_means(call, slices, delta, batch)
+        inputs = kept.get(number)
+        if inputs is None:
+            inputs = read_input(call, batch, half)
+            if several and sum(k.size for k in [*kept.values(), inputs]) <= KEEP_BYTES:
+                kept[number] = inputs
+        values = filter_means(call, inputs, delta, batch)
         sums[:, edges[number] : edges[number + 1]] += share @ values.double()
 
     # In eval mode each sample's gradient depends on itself alone, so one pass serves a batch.

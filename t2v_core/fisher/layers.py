@@ -8,14 +8,13 @@ respect to filter o is g_o = A^T delta_o, so
     ||g_o||^2 = ||A^T delta_o||^2          (explicit form, O * D * P multiply-adds)
               = delta_o^T (A A^T) delta_o   (Gram form, P^2 * (D + O) multiply-adds)
 
-Both are exact. The cheaper one is known from the shapes. What all positions share, A = A' + 1 m^T, cancels in the
-Gram form where the delta_o add up to little (the keys of an attention, say) and would take its digits with it, so it
-is kept apart: with s = 1^T delta_o,
+Both are exact. The cheaper one is known from the shapes. Either way the weight gradient of the batch,
+which an optimiser would need, is never formed.
+
+What all positions share, A = A' + 1 m^T, would take the digits of the Gram form with it where it cancels, the delta_o
+adding up to little (the keys of an attention, say). It is kept apart: with s = 1^T delta_o, and for any m,
 
     ||g_o||^2 = delta_o^T (A' A'^T) delta_o + 2 s (A' m)^T delta_o + s^2 ||m||^2
-
-Either way the weight gradient of the batch,
-which an optimiser would need, is never formed.
 
 A convolution's patches overlap, and copying them out whole costs kh * kw times the input. Here they are
 copied along the width alone, kw times: the part of A that belongs to one row of the kernel is then a
@@ -28,6 +27,8 @@ gradient is taken, sample by sample.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -42,42 +43,77 @@ def gram_is_cheaper(filters: int, weights: int, positions: int) -> bool:
     return positions * positions * (weights + filters) < filters * weights * positions
 
 
-def filter_square_norms(slices: Sequence[Tensor], delta: Tensor) -> Tensor:
-    """Squared norm of every filter's gradient for every sample.
+@dataclass(frozen=True)
+class Patches:
+    """A layer's input for the explicit form.
 
-    Args:
-        slices: ``[B, P, D_i]`` parts of the input patches A, side by side.
-        delta: ``[B, P, O]`` output gradients.
-
-    Returns:
-        ``[B, O]`` values ||A^T delta_o||^2, >= 0.
+    Attributes:
+        slices: ``[B, P, D_i]`` parts of the input patches A, side by side; of a grouped convolution the padded input.
     """
-    weights = sum(part.shape[2] for part in slices)
-    precise = torch.promote_types(delta.dtype, torch.float32)
-    if gram_is_cheaper(delta.shape[2], weights, delta.shape[1]):
-        # Terms of either sign cancel in this form: half precision would leave little of the result.
-        slices, delta = [part.to(precise) for part in slices], delta.to(precise)
-        means = [part.mean(1, keepdim=True) for part in slices]
-        slices = [part - mean for part, mean in zip(slices, means, strict=True)]
-        gram = slices[0] @ slices[0].transpose(1, 2)
-        along = slices[0] @ means[0].transpose(1, 2)
-        for part, mean in zip(slices[1:], means[1:], strict=True):
-            gram = torch.baddbmm(gram, part, part.transpose(1, 2))
-            along = torch.baddbmm(along, part, mean.transpose(1, 2))
-        shared = torch.cat(means, 2).square().sum(2)
-        total = delta.sum(1)
-        varying = ((gram @ delta) * delta).sum(1)
-        mixed = (along * delta).sum(1)
-        return (varying + total * (2 * mixed + total * shared)).clamp_min_(0)
-    rows = delta.transpose(1, 2)
-    total = (rows @ slices[0]).square_().sum(2, dtype=precise)
-    for part in slices[1:]:
-        total += (rows @ part).square_().sum(2, dtype=precise)
-    return total
+
+    slices: list[Tensor]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which products are taken."""
+        return self.slices[0].dtype
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self.slices[0].untyped_storage().nbytes()
+
+    def square_norms(self, delta: Tensor) -> Tensor:
+        """``||A^T delta_o||^2`` for output gradients ``[B, P, O]``: ``[B, O]``."""
+        precise = torch.promote_types(delta.dtype, torch.float32)
+        rows = delta.transpose(1, 2)
+        total = (rows @ self.slices[0]).square_().sum(2, dtype=precise)
+        for part in self.slices[1:]:
+            total += (rows @ part).square_().sum(2, dtype=precise)
+        return total
 
 
-def patches(call: Call, batch: int, dtype: torch.dtype | None = None) -> list[Tensor]:
-    """Input patches A of a layer in slices ``[B, P, D_i]``; of a grouped convolution the padded input alone.
+@dataclass(frozen=True)
+class Gram:
+    """A layer's input for the Gram form, at least in float32: terms of either sign cancel in it.
+
+    Attributes:
+        products: ``[B, P, P]`` A' A'^T.
+        sides: ``[B, 2, P]`` 1 and A' m, by which the delta_o are summed.
+        shared: ``[B, 1]`` ||m||^2.
+    """
+
+    products: Tensor
+    sides: Tensor
+    shared: Tensor
+
+    @classmethod
+    def of(cls, slices: Sequence[Tensor], along: Tensor, shared: Tensor) -> Self:
+        """From slices ``[B, P, D_i]`` of A', side by side, A' m ``[B, P]`` and ||m||^2 ``[B, 1]``."""
+        products = slices[0] @ slices[0].transpose(1, 2)
+        for part in slices[1:]:
+            products = torch.baddbmm(products, part, part.transpose(1, 2))
+        return cls(products, torch.stack([torch.ones_like(along), along], 1), shared)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which products are taken."""
+        return self.products.dtype
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self.products.nbytes + self.sides.nbytes
+
+    def square_norms(self, delta: Tensor) -> Tensor:
+        """As ``Patches.square_norms``, at least 0."""
+        varying = ((self.products @ delta) * delta).sum(1)
+        total, mixed = (self.sides @ delta).unbind(1)
+        return (varying + total * (2 * mixed + total * self.shared)).clamp_min_(0)
+
+
+def read_input(call: Call, batch: int, dtype: torch.dtype | None = None) -> Patches | Gram:
+    """A layer's input for the cheaper of the two forms.
 
     Args:
         call: of a convolution with any stride, dilation, padding or groups, or of a linear map, with the samples
@@ -85,43 +121,72 @@ def patches(call: Call, batch: int, dtype: torch.dtype | None = None) -> list[Te
         batch: samples B.
         dtype: in which products are taken; by default the input's own, at least float32.
     """
-    inputs = call.inputs.to(dtype or torch.promote_types(call.inputs.dtype, torch.float32))
+    precise = torch.promote_types(call.inputs.dtype, torch.float32)
+    inputs = call.inputs.to(dtype or precise)
     if call.linear:
-        return [inputs.reshape(batch, -1, inputs.shape[-1])]
+        inputs = inputs.reshape(batch, -1, inputs.shape[-1])
+        if not gram_is_cheaper(call.filters, inputs.shape[2], inputs.shape[1]):
+            return Patches([inputs])
+        inputs = inputs.to(precise)
+        mean = inputs.mean(1)
+        inputs = inputs - mean[:, None]
+        return Gram.of([inputs], (inputs @ mean[:, :, None]).squeeze(2), mean.square().sum(1, keepdim=True))
     inputs = call.padded(inputs)
     if call.groups > 1:
-        return [inputs]
-    return [part.reshape(batch, -1, part.shape[2]) for part in _slices(call, inputs)]
+        return Patches([inputs])
+    rows, columns = _output_size(call, inputs)
+    if not gram_is_cheaper(call.filters, call.weight[0].numel(), rows * columns * len(inputs) // batch):
+        return Patches(_slices(call, inputs, batch))
+    inputs = inputs.to(precise)
+    mean = inputs.mean((2, 3)).unflatten(0, (batch, -1)).mean(1)
+    each = mean.repeat_interleave(len(inputs) // batch, 0)[:, :, None, None]
+    inputs = inputs - each
+    # Every part of a patch has the same m: products with it are taken once a pixel, then summed over the kernel.
+    box = torch.ones(1, 1, *call.kernel, dtype=precise, device=inputs.device)
+    along = functional.conv2d((inputs * each).sum(1, keepdim=True), box, None, call.stride, 0, call.dilation)
+    shared = box.numel() * mean.square().sum(1, keepdim=True)
+    return Gram.of(_slices(call, inputs, batch), along.reshape(batch, -1), shared)
 
 
-def _slices(call: Call, inputs: Tensor) -> list[Tensor]:
-    """One slice ``[B, P, kw * C]`` for every kernel row."""
+def _output_size(call: Call, inputs: Tensor) -> tuple[int, int]:
+    """Height and width of what a convolution makes of padded inputs."""
+    height, width = (
+        (length - dilation * (kernel - 1) - 1) // stride + 1
+        for length, kernel, stride, dilation in zip(
+            inputs.shape[2:], call.kernel, call.stride, call.dilation, strict=True
+        )
+    )
+    return height, width
+
+
+def _slices(call: Call, inputs: Tensor, batch: int) -> list[Tensor]:
+    """One slice ``[B, P, kw * C]`` of a convolution's patches for every row of its kernel."""
     (kh, kw), (sh, sw), (dh, dw) = call.kernel, call.stride, call.dilation
-    rows = (inputs.shape[2] - dh * (kh - 1) - 1) // sh + 1
-    columns = (inputs.shape[3] - dw * (kw - 1) - 1) // sw + 1
+    rows, columns = _output_size(call, inputs)
     # Rows that a stride visits for the same kernel row must lie one below the other: one phase after another.
     phases = min(sh, dh * (kh - 1) + 1)
     height = -(-inputs.shape[2] // sh)
     if inputs.shape[2] < sh * height:
         inputs = functional.pad(inputs, (0, 0, 0, sh * height - inputs.shape[2]))
-    batch, channels = inputs.shape[:2]
+    images, channels = inputs.shape[:2]
     to_image, to_channel, down, across = inputs.stride()
     view = inputs.as_strided(
-        (batch, phases, height, columns, kw, channels),
+        (images, phases, height, columns, kw, channels),
         (to_image, down, sh * down, sw * across, dw * across, to_channel),
         inputs.storage_offset(),
     )
-    copy = view.reshape(batch, phases, height * columns, kw * channels)
+    copy = view.reshape(images, phases, height * columns, kw * channels)
     starts = [divmod(dh * i, sh) for i in range(kh)]
-    return [copy[:, phase, skip * columns : (skip + rows) * columns] for skip, phase in starts]
+    parts = [copy[:, phase, skip * columns : (skip + rows) * columns] for skip, phase in starts]
+    return [part.reshape(batch, -1, part.shape[2]) for part in parts]
 
 
-def filter_means(call: Call, slices: Sequence[Tensor], delta: Tensor, batch: int) -> Tensor:
+def filter_means(call: Call, inputs: Patches | Gram, delta: Tensor, batch: int) -> Tensor:
     """Per-sample squared gradient of a layer, averaged over the weights of each filter.
 
     Args:
         call: of the layer.
-        slices: its input, from ``patches``.
+        inputs: its input, from ``read_input``.
         delta: gradient of each sample's own loss with respect to the call's output, ``[B, O, H', W']``,
             ``[B, O, W']`` or ``[..., O]``.
         batch: samples B.
@@ -129,17 +194,14 @@ def filter_means(call: Call, slices: Sequence[Tensor], delta: Tensor, batch: int
     Returns:
         ``[B, O]`` means over the D weights of a filter.
     """
-    delta = delta.to(slices[0].dtype)
-    if call.linear:
-        delta = delta.reshape(batch, -1, call.filters)
-    elif call.groups > 1:
-        gradients = _weight_gradients(call, slices[0], delta)
+    delta = delta.to(inputs.dtype)
+    if call.groups > 1 and isinstance(inputs, Patches):
+        gradients = _weight_gradients(call, inputs.slices[0], delta)
         if len(gradients) > batch:
             gradients = gradients.unflatten(0, (batch, -1)).sum(1)
         return gradients.square().flatten(2).mean(2, dtype=torch.promote_types(gradients.dtype, torch.float32))
-    else:
-        delta = delta.flatten(2).transpose(1, 2).reshape(batch, -1, call.filters)
-    return filter_square_norms(slices, delta) / sum(part.shape[2] for part in slices)
+    delta = delta if call.linear else delta.flatten(2).transpose(1, 2)
+    return inputs.square_norms(delta.reshape(batch, -1, call.filters)) / call.weight[0].numel()
 
 
 def _weight_gradients(call: Call, inputs: Tensor, delta: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ from torch.nn import functional
 from t2v_core.errors import InputError
 from t2v_core.fisher import factors
 from t2v_core.fisher.capture import watch
-from t2v_core.fisher.layers import filter_means, patches
+from t2v_core.fisher.layers import filter_means, read_input
 from t2v_core.probe.calls import Call, Substitute
 from t2v_core.probe.heads import Head, class_weights
 from t2v_core.probe.precision import full_precision
@@ -242,7 +242,7 @@ def _under_one_draw(
     found = [weight.new_zeros(len(weight)) for weight in weights]
 
     def keep(number: int, call: Call, delta: Tensor) -> None:
-        found[number] = filter_means(call, patches(call, len(images)), delta, len(images)).sum(0)
+        found[number] = filter_means(call, read_input(call, len(images)), delta, len(images)).sum(0)
 
     noisy = {} if log_precision is None else _noisy(weights, log_precision, generator)
     with Substitute(noisy), watch(weights, keep):

@@ -8,13 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from t2v_core.fisher.layers import filter_means, filter_square_norms, gram_is_cheaper, patches
+from t2v_core.fisher.layers import Gram, Patches, filter_means, gram_is_cheaper, read_input
+from t2v_core.probe.calls import Call
 from tests.oracles import call_of
 
 
 def means(layer, inputs, delta, batch):
     call = call_of(layer, inputs)
-    return filter_means(call, patches(call, batch), delta, batch)
+    return filter_means(call, read_input(call, batch), delta, batch)
 
 
 @st.composite
@@ -119,22 +120,17 @@ def test_padding_and_sequences(layer):
     torch.testing.assert_close(means(layer, inputs, delta, 2)[0], gradient.pow(2).flatten(1).mean(1))
 
 
-@pytest.mark.parametrize(("weights", "positions"), [(200, 4), (4, 200)])
-def test_both_forms_give_the_same(weights, positions):
-    slices = torch.randn(3, positions, weights, dtype=torch.float64).split(3, 2)
-    delta = torch.randn(3, positions, 8, dtype=torch.float64)
-    assert gram_is_cheaper(8, weights, positions) == (weights > positions)
-    expected = torch.einsum("bpd,bpo->bod", torch.cat(slices, 2), delta).pow(2).sum(2)
-    torch.testing.assert_close(filter_square_norms(slices, delta), expected)
-
-
-def test_what_all_positions_share_takes_no_digits():
-    """Where output gradients add up to nothing, a large mean of the tokens is nothing to the result."""
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("positions", "form"), [(20, Gram), (200, Patches)])
+def test_both_forms_keep_their_digits_beside_a_large_mean(positions, form, dtype):
+    """Where output gradients add up to nothing, what all tokens share is nothing to the result."""
     torch.manual_seed(0)
-    tokens = torch.randn(3, 20, 100, dtype=torch.float64) + 30 * torch.randn(100, dtype=torch.float64)
-    delta = torch.randn(3, 20, 80, dtype=torch.float64)
-    delta -= delta.mean(1, keepdim=True)
-    assert gram_is_cheaper(80, 100, 20)
-    tokens, delta = tokens.float(), delta.float()
-    exact = torch.einsum("bpd,bpo->bod", tokens.double(), delta.double()).pow(2).sum(2)
-    torch.testing.assert_close(filter_square_norms([tokens], delta).double(), exact, rtol=1e-5, atol=0)
+    tokens = torch.randn(3, positions, 100, dtype=torch.float64) + 30 * torch.randn(100, dtype=torch.float64)
+    delta = torch.randn(3, positions, 80, dtype=torch.float64)
+    tokens, delta = tokens.to(dtype), (delta - delta.mean(1, keepdim=True)).to(dtype)
+    expected = torch.einsum("bpd,bpo->bod", tokens.double(), delta.double()).pow(2).mean(2)
+    call = Call(tokens, torch.empty(80, 100))
+    inputs = read_input(call, 3)
+    assert isinstance(inputs, form)
+    found = filter_means(call, inputs, delta, 3).double()
+    torch.testing.assert_close(found, expected, rtol=1e-10 if dtype == torch.float64 else 1e-5, atol=0)
