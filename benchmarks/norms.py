@@ -11,8 +11,8 @@ images, for every head and estimator:
   not know N, and what is scaled by N has a slope larger by 1).
 
 The variational estimate takes minutes a task: the first ``--robust`` superclasses, the first ``--robust-small`` with
-40 images a class too. Its precision Lambda is that of noise on the weights, which has N in its scale. With ``--only-robust`` the rows of the other
-estimators stay as FILE has them.
+40 images a class too. Its precision Lambda is that of noise on the weights, which has N in its scale. With
+``--only-robust`` the rows of the other estimators stay as FILE has them.
 """
 
 from __future__ import annotations
