@@ -173,10 +173,12 @@ def main() -> None:
     options = parser.parse_args()
     begin = time.perf_counter()
     superclasses, ways = cases(options.robust, options.robust_small)
-    kept = []
+    kept, earlier = [], {}
     if options.only_robust:
         superclasses, ways = [replace(c, estimators=(ROBUST,)) for c in superclasses if ROBUST in c.estimators], []
-        kept = [r for r in json.loads(options.out.read_text())["rows"] if not r["estimator"].startswith(ROBUST)]
+        before = json.loads(options.out.read_text())
+        kept = [r for r in before["rows"] if not r["estimator"].startswith(ROBUST)]
+        earlier = {"command of the other rows": before["command"]}
     names = {case.name for case in superclasses}
     large = read_cifar100(options.data).large
     found: list[Found] = []
@@ -202,7 +204,7 @@ def main() -> None:
     if options.out:
         facts = {"machine": processor(), "torch": torch.__version__, "command": command("benchmarks.norms"), "seed": 0}
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+        options.out.write_text(json.dumps({**facts, **earlier, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
