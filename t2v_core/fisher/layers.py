@@ -11,8 +11,9 @@ respect to filter o is g_o = A^T delta_o, so
 Both are exact. The cheaper one is known from the shapes. Either way the weight gradient of the batch,
 which an optimiser would need, is never formed.
 
-What all positions share, A = A' + 1 m^T, would take the digits of the Gram form with it where it cancels, the delta_o
-adding up to little (the keys of an attention, say). It is kept apart: with s = 1^T delta_o, and for any m,
+What all tokens share, A = A' + 1 m^T, would take the digits of the Gram form with it where it cancels, the delta_o
+adding up to little (the keys of an attention, say), and a layer norm's bias can make it large. It is kept apart: with
+s = 1^T delta_o, and for any m,
 
     ||g_o||^2 = delta_o^T (A' A'^T) delta_o + 2 s (A' m)^T delta_o + s^2 ||m||^2
 
@@ -26,9 +27,7 @@ gradient is taken, sample by sample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -79,21 +78,12 @@ class Gram:
 
     Attributes:
         products: ``[B, P, P]`` A' A'^T.
-        sides: ``[B, 2, P]`` 1 and A' m, by which the delta_o are summed.
-        shared: ``[B, 1]`` ||m||^2.
+        along, shared: ``[B, 1, P]`` A' m and ``[B, 1]`` ||m||^2; None for m = 0.
     """
 
     products: Tensor
-    sides: Tensor
-    shared: Tensor
-
-    @classmethod
-    def of(cls, slices: Sequence[Tensor], along: Tensor, shared: Tensor) -> Self:
-        """From slices ``[B, P, D_i]`` of A', side by side, A' m ``[B, P]`` and ||m||^2 ``[B, 1]``."""
-        products = slices[0] @ slices[0].transpose(1, 2)
-        for part in slices[1:]:
-            products = torch.baddbmm(products, part, part.transpose(1, 2))
-        return cls(products, torch.stack([torch.ones_like(along), along], 1), shared)
+    along: Tensor | None = None
+    shared: Tensor | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -103,13 +93,15 @@ class Gram:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return self.products.nbytes + self.sides.nbytes
+        return self.products.nbytes
 
     def square_norms(self, delta: Tensor) -> Tensor:
         """As ``Patches.square_norms``, at least 0."""
         varying = ((self.products @ delta) * delta).sum(1)
-        total, mixed = (self.sides @ delta).unbind(1)
-        return (varying + total * (2 * mixed + total * self.shared)).clamp_min_(0)
+        if self.along is not None and self.shared is not None:
+            total = delta.sum(1)
+            varying += total * (2 * (self.along @ delta).squeeze(1) + total * self.shared)
+        return varying.clamp_min_(0)
 
 
 def read_input(call: Call, batch: int, dtype: torch.dtype | None = None) -> Patches | Gram:
@@ -128,24 +120,21 @@ def read_input(call: Call, batch: int, dtype: torch.dtype | None = None) -> Patc
         if not gram_is_cheaper(call.filters, inputs.shape[2], inputs.shape[1]):
             return Patches([inputs])
         inputs = inputs.to(precise)
-        mean = inputs.mean(1)
-        inputs = inputs - mean[:, None]
-        return Gram.of([inputs], (inputs @ mean[:, :, None]).squeeze(2), mean.square().sum(1, keepdim=True))
+        mean = inputs.mean(1, keepdim=True)
+        inputs = inputs - mean
+        along = mean @ inputs.transpose(1, 2)
+        return Gram(inputs @ inputs.transpose(1, 2), along, mean.square().sum(2))
     inputs = call.padded(inputs)
     if call.groups > 1:
         return Patches([inputs])
     rows, columns = _output_size(call, inputs)
     if not gram_is_cheaper(call.filters, call.weight[0].numel(), rows * columns * len(inputs) // batch):
         return Patches(_slices(call, inputs, batch))
-    inputs = inputs.to(precise)
-    mean = inputs.mean((2, 3)).unflatten(0, (batch, -1)).mean(1)
-    each = mean.repeat_interleave(len(inputs) // batch, 0)[:, :, None, None]
-    inputs = inputs - each
-    # Every part of a patch has the same m: products with it are taken once a pixel, then summed over the kernel.
-    box = torch.ones(1, 1, *call.kernel, dtype=precise, device=inputs.device)
-    along = functional.conv2d((inputs * each).sum(1, keepdim=True), box, None, call.stride, 0, call.dilation)
-    shared = box.numel() * mean.square().sum(1, keepdim=True)
-    return Gram.of(_slices(call, inputs, batch), along.reshape(batch, -1), shared)
+    slices = _slices(call, inputs.to(precise), batch)
+    products = slices[0] @ slices[0].transpose(1, 2)
+    for part in slices[1:]:
+        products = torch.baddbmm(products, part, part.transpose(1, 2))
+    return Gram(products)
 
 
 def _output_size(call: Call, inputs: Tensor) -> tuple[int, int]:
