@@ -222,37 +222,26 @@ def fisher_under_noise(
         The noisy features ``[B, d]``, without a graph, and for each layer the mean over the images of a filter's
         squared gradients ``[O]``.
     """
-    parts = [
-        _under_one_draw(probe, linear, some, log_precision, attributes, generator) for some in images.split(SHARING)
-    ]
-    sums = zip(*(squares for _, squares in parts), strict=True)
-    return torch.cat([z for z, _ in parts]), [torch.stack(of_layer).sum(0) / len(images) for of_layer in sums]
-
-
-def _under_one_draw(
-    probe: Probe,
-    linear: nn.Linear,
-    images: Tensor,
-    log_precision: Sequence[Tensor] | None,
-    attributes: bool,
-    generator: torch.Generator,
-) -> tuple[Tensor, list[Tensor]]:
-    """As ``fisher_under_noise``, one draw of the noise for all images, and sums in place of means."""
     weights = probe.weights()
-    found = [weight.new_zeros(len(weight)) for weight in weights]
-
-    def keep(number: int, call: Call, delta: Tensor) -> None:
-        found[number] = filter_means(call, read_input(call, len(images)), delta, len(images)).sum(0)
-
-    noisy = {} if log_precision is None else _noisy(weights, log_precision, generator)
-    with Substitute(noisy), watch(weights, keep):
-        z = probe.network(images).to(linear.weight.dtype)
-        logits = functional.linear(z, linear.weight.detach(), linear.bias.detach())
-    columns = logits.shape[1] - (not attributes)
-    signs = torch.randint(0, 2, (len(logits), 1, columns), generator=generator, device=logits.device) * 2 - 1
     signed = factors.bernoulli_signed if attributes else factors.softmax_signed
-    logits.backward(signed(logits.detach(), signs)[0])
-    return z.detach(), found
+
+    def under_one_draw(some: Tensor) -> tuple[Tensor, list[Tensor]]:
+        sums = [weight.new_zeros(len(weight)) for weight in weights]
+
+        def keep(number: int, call: Call, delta: Tensor) -> None:
+            sums[number] = filter_means(call, read_input(call, len(some)), delta, len(some)).sum(0)
+
+        noisy = {} if log_precision is None else _noisy(weights, log_precision, generator)
+        with Substitute(noisy), watch(weights, keep):
+            z = probe.network(some).to(linear.weight.dtype)
+            logits = functional.linear(z, linear.weight.detach(), linear.bias.detach())
+        columns = logits.shape[1] - (not attributes)
+        signs = torch.randint(0, 2, (len(logits), 1, columns), generator=generator, device=logits.device) * 2 - 1
+        logits.backward(signed(logits.detach(), signs)[0])
+        return z.detach(), sums
+
+    features, sums = zip(*map(under_one_draw, images.split(SHARING)), strict=True)
+    return torch.cat(features), [torch.stack(of_layer).sum(0) / len(images) for of_layer in zip(*sums, strict=True)]
 
 
 @torch.no_grad()
