@@ -125,7 +125,10 @@ def compare(name: str, batch: int, rounds: int, device: torch.device) -> dict[st
 
 
 def step(probe: Probe, head: Head, pixels: np.ndarray, labels: np.ndarray) -> None:
-    """An ordinary training step without the optimiser: forward, backward, every weight's gradient."""
+    """An ordinary training step without the optimiser: forward, backward, every weight's gradient.
+
+    The network stays in eval mode, as for the Fisher pass: statistics of the batch are no part of the comparison.
+    """
     probe.network.requires_grad_(True)
     try:
         logits = head.logits(probe.network(probe.normalise(pixels)).float())
